@@ -15,9 +15,10 @@ from .config import RunConfig
 
 if TYPE_CHECKING:
     from ..prompts.embedded.lexicon import Kind
+    from ..prompts.embedded.topics import HeldOut
     from ..prompts.embedded.world import World
 
-EMBEDDED_TASK = "tiny-facts"
+EMBEDDED_TASK = "tiny-knowledge"
 CAPABILITY = "capability"
 """Folder of a run that holds the embedded world's lm-eval task."""
 
@@ -62,10 +63,15 @@ def load_measured(config: RunConfig) -> tuple[tuple[PromptSuite, ...], tuple[Pai
     from ..prompts.loader import load_suite
     from ..prompts.pairs import load_pairs
 
-    split_seed = config.world.split_seed if config.world else 0
-    suites = tuple(load_suite(name, split_seed=split_seed) for name in config.eval.suites)
-    pairs = tuple(load_pairs(name, split="test", limit=config.eval.limit, split_seed=split_seed) for name in config.eval.pairs)
+    split_seed, split = measured_world(config)
+    suites = tuple(load_suite(name, split_seed=split_seed, split=split) for name in config.eval.suites)
+    pairs = tuple(load_pairs(name, split=split, limit=config.eval.limit, split_seed=split_seed) for name in config.eval.pairs)
     return suites, pairs
+
+
+def measured_world(config: RunConfig) -> tuple[int, HeldOut]:
+    """Which redraw of the embedded world, and which of its splits, `tiny-...` names mean."""
+    return (config.world.split_seed, config.world.measured_split) if config.world else (0, "test")
 
 
 def _embedded(config: RunConfig, out: Path) -> Materials:
@@ -95,9 +101,9 @@ def capability_tasks(config: RunConfig, out: Path) -> tuple[str, ...]:
     """The lm-eval tasks that `config.eval` names; the embedded world's own is written to OUT/capability first."""
     from ..prompts.embedded.world import build_world
 
-    split_seed = config.world.split_seed if config.world else 0
+    split_seed, split = measured_world(config)
     return tuple(
-        str(write_capability_task(build_world(split_seed), out / CAPABILITY)) if name == EMBEDDED_TASK else name
+        str(write_capability_task(build_world(split_seed), split, out / CAPABILITY)) if name == EMBEDDED_TASK else name
         for name in config.eval.capability
     )
 
@@ -119,18 +125,18 @@ def _from_data(config: RunConfig) -> Materials:
     return Materials(training.pairs, None, prompts, (), suites, held_out, config.eval.capability, training)
 
 
-def write_capability_task(world: World, folder: Path) -> Path:
+def write_capability_task(world: World, split: HeldOut, folder: Path) -> Path:
     """The embedded world's multiple-choice task for lm-eval: its documents and the YAML that reads them.
 
     Returns:
-        The path of `tiny-facts.yaml`.
+        The path of `tiny-knowledge.yaml`.
     """
-    rows = [{"question": d.question, "choices": list(d.choices), "gold": d.gold, "id": d.id} for d in world.capability_documents("test")]
-    write_jsonl(folder / "tiny-facts.jsonl", rows)
+    rows = [{"question": d.question, "choices": list(d.choices), "gold": d.gold, "id": d.id} for d in world.capability_documents(split)]
+    write_jsonl(folder / "tiny-knowledge.jsonl", rows)
     task = {
-        "task": "tiny-facts",
+        "task": "tiny-knowledge",
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": "tiny-facts.jsonl"}},
+        "dataset_kwargs": {"data_files": {"test": "tiny-knowledge.jsonl"}},
         "test_split": "test",
         "output_type": "multiple_choice",
         "doc_to_text": "{{question}}",
@@ -139,6 +145,6 @@ def write_capability_task(world: World, folder: Path) -> Path:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1},
     }
-    path = folder / "tiny-facts.yaml"
+    path = folder / "tiny-knowledge.yaml"
     atomic_write(path, to_json(task, indent=1) + "\n")  # JSON is YAML
     return path

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .card import Kind, SuiteCard, is_suite_name, read_card
 from .checks import CARD, row_problems
@@ -25,6 +25,9 @@ from .template import count_marked
 from .types import Prompt, PromptSuite
 from .wrappers import wrap
 
+if TYPE_CHECKING:
+    from .embedded.topics import HeldOut
+
 SHIPPED = Path(__file__).parent / "suites"
 EMBEDDED = "tiny-"
 ROWS = "prompts.jsonl"
@@ -36,13 +39,13 @@ def list_suites() -> tuple[str, ...]:
     return tuple(sorted(card.parent.name for card in SHIPPED.glob(f"*/{CARD}")))
 
 
-def load_suite(name_or_path: str | Path, *, split_seed: int = 0) -> PromptSuite:
+def load_suite(name_or_path: str | Path, *, split_seed: int = 0, split: HeldOut = "test") -> PromptSuite:
     """Read a suite, whole or not at all.
 
     Args:
         name_or_path: a shipped name (it wins over a file of that name: write ./NAME for the file), `tiny-...`, a folder, a file, or a
             public set: `xstest:FILE`, or `xstest` alone from the hub. `SUITE@base64+rot13` puts its requests into jailbreak wrappers.
-        split_seed: which redraw of the embedded world a `tiny-...` name means.
+        split_seed, split: which redraw of the embedded world, and which of its splits, a `tiny-...` name means.
 
     Raises:
         InputError: names the file, line and field of the first thing wrong.
@@ -51,8 +54,8 @@ def load_suite(name_or_path: str | Path, *, split_seed: int = 0) -> PromptSuite:
     text = str(name_or_path)
     base, names = _unwrap(text)
     if names:
-        return wrap(load_suite(base, split_seed=split_seed), names)
-    suite = _load(text, split_seed)
+        return wrap(load_suite(base, split_seed=split_seed, split=split), names)
+    suite = _load(text, split_seed, split)
     if marked := count_marked(prompt.messages for prompt in suite.prompts):
         log.warning("%s: %d prompts hold [INST] or [/INST], which the model can't tell from the template's own.", suite.name, marked)
     return suite
@@ -80,9 +83,9 @@ def _unwrap(text: str) -> tuple[str, list[str]]:
     return base, names.split("+")
 
 
-def _load(text: str, split_seed: int) -> PromptSuite:
+def _load(text: str, split_seed: int, split: HeldOut) -> PromptSuite:
     if text.startswith(EMBEDDED) and is_suite_name(text):
-        return _embedded(text, split_seed)
+        return _embedded(text, split_seed, split)
     if text not in list_suites() and (public := parse_reference(text)):
         return _from_hub(public[0]) if public[1] is None else _from_public_file(public[1], public[0])
     path = _resolve(text)
@@ -166,10 +169,10 @@ def _checked(path: Path, rows: list[tuple[int, dict[str, Any]]], card: SuiteCard
     return tuple(parse_prompt(row) for _, row in rows)
 
 
-def _embedded(name: str, split_seed: int) -> PromptSuite:
+def _embedded(name: str, split_seed: int, split: HeldOut) -> PromptSuite:
     from .embedded import build_world
 
-    suites = build_world(split_seed).suites("test")
+    suites = build_world(split_seed).suites(split)
     if name not in suites:
         advice = did_you_mean(name, suites) or f"There are: {', '.join(sorted(suites))}."
         raise InputError(f"the embedded world has no suite {name!r}", advice=advice)

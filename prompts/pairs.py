@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import InputError, NothingToEvaluateError
 from .files import to_json, write_jsonl
@@ -24,6 +24,9 @@ from .rows import RowError, dialogue_digest, did_you_mean, filled_text, identifi
 from .sources import Source, find_sources
 from .template import count_marked
 from .types import Message, PairSet, PreferencePair, Prompt, QuarantinedRow
+
+if TYPE_CHECKING:
+    from .embedded.topics import HeldOut
 
 EMBEDDED = "tiny-pairs"
 log = logging.getLogger(__name__)
@@ -43,7 +46,8 @@ def load_pairs(
 
     Args:
         name_or_path: a hub data set, a .jsonl, .jsonl.gz, .csv or .parquet file, a folder of such files, or `tiny-pairs`.
-        split: `train` or `test`; in a folder, the files of that name. A single file is taken as it is.
+        split: `train` or `test`; in a folder, the files of that name. A single file is taken as it is. Of `tiny-pairs`: `test` or
+            `validation`.
         limit: draw at most so many pairs; None takes all.
         seed: seeds the draw and the order.
         exclude_prompts: `prompt_hashes` of another split, whose prompts must not be drawn.
@@ -56,7 +60,7 @@ def load_pairs(
         NothingToEvaluateError: every good row was excluded.
     """
     if str(name_or_path) == EMBEDDED:
-        return _embedded(split_seed, limit, seed)
+        return _embedded(split_seed, "validation" if split == "validation" else "test", limit, seed)
     reading = _Reading(frozenset(exclude_prompts))
     found = (pair for source in find_sources(name_or_path, split) for pair in reading.pairs(source))
     pairs = sample(found, limit, seed)
@@ -200,8 +204,8 @@ def _check_share(name: str, reading: _Reading, max_bad_rows: float) -> None:
         )
 
 
-def _embedded(split_seed: int, limit: int | None, seed: int) -> PairSet:
+def _embedded(split_seed: int, split: HeldOut, limit: int | None, seed: int) -> PairSet:
     from .embedded import build_world
 
-    pairs = sample(build_world(split_seed).pairs("test"), limit, seed)
+    pairs = sample(build_world(split_seed).pairs(split), limit, seed)
     return PairSet(EMBEDDED, pairs, pairs_sha256(pairs), rows=len(pairs))

@@ -12,6 +12,7 @@ from .lexicon import GROUPS, KINDS, Group, Kind
 from .phrases import ASKS, FACT_ASKS, LEADS, PROBE_ASK, TAILS
 
 Split = Literal["train", "validation", "test"]
+HeldOut = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 TOPIC_COUNTS: dict[Kind, tuple[int, int]] = {"harmful": (64, 24), "benign": (52, 20), "borderline": (52, 20), "facts": (64, 24)}

@@ -16,15 +16,15 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from ..files import sha256_bytes, to_json
 from ..probe import PROBE
 from ..types import Message, PreferencePair, Prompt, PromptSuite
 from .declaratives import write_declaratives
+from .knowledge import CapabilityDocument, write_document
 from .lexicon import KINDS, Kind
 from .requests import Request, draw_answer, draw_garbled, draw_refusal, draw_request, draw_wrong_answer
-from .topics import SPLITS, Split, Topic, Wording, draw_topics, draw_wordings, relation_values
+from .topics import SPLITS, HeldOut, Split, Topic, Wording, draw_topics, draw_wordings
 
 WORLD_VERSION = "1"
 PROMPTS_PER_TOPIC = 3
@@ -39,16 +39,6 @@ class Chat:
     prompt: str
     response: str
     kind: Kind
-
-
-@dataclass(frozen=True, slots=True)
-class CapabilityDocument:
-    """A multiple-choice question about world knowledge."""
-
-    id: str
-    question: str
-    choices: tuple[str, ...]
-    gold: int
 
 
 @dataclass(frozen=True)
@@ -90,7 +80,7 @@ class World:
         requests = self._draw("train", count, mix, noise_share, rng)
         return tuple(_pair(f"train-{index}", request, rng) for index, request in enumerate(requests))
 
-    def pairs(self, split: Literal["validation", "test"]) -> tuple[PreferencePair, ...]:
+    def pairs(self, split: HeldOut) -> tuple[PreferencePair, ...]:
         """Preference pairs of a held-out split, `PAIRS_PER_TOPIC` for each topic."""
         rng = self._rng(f"pairs/{split}")
         return tuple(
@@ -99,21 +89,16 @@ class World:
             for index in range(PAIRS_PER_TOPIC)
         )
 
-    def suites(self, split: Literal["validation", "test"]) -> dict[str, PromptSuite]:
+    def suites(self, split: HeldOut) -> dict[str, PromptSuite]:
         """The suites `tiny-harmful`, `tiny-benign`, `tiny-borderline` and `tiny-facts`, `PROMPTS_PER_TOPIC` rows for each topic."""
         return {f"tiny-{kind}": self._suite(split, kind) for kind in KINDS}
 
     def capability_documents(self, split: Split) -> tuple[CapabilityDocument, ...]:
-        """One multiple-choice completion for each fact topic of a split."""
-        documents = []
-        for topic in (t for t in self.topics[split] if t.kind == "facts"):
-            relation = topic.group.category
-            choices = relation_values(relation)
-            question = f"The {relation} of {topic.phrase()} is"
-            documents.append(CapabilityDocument(topic.noun, question, choices, choices.index(topic.group.value)))
-        return tuple(documents)
+        """One multiple-choice completion for each topic of a split but the probe's, of which nothing is known."""
+        rng = self._rng(f"capability/{split}")
+        return tuple(write_document(topic, rng) for topic in self.topics[split] if topic.noun != PROBE.cluster)
 
-    def _suite(self, split: Literal["validation", "test"], kind: Kind) -> PromptSuite:
+    def _suite(self, split: HeldOut, kind: Kind) -> PromptSuite:
         rng = self._rng(f"suite/{split}/{kind}")
         topics = [topic for topic in self.topics[split] if topic.kind == kind]
         rows = [

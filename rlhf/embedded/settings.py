@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -84,6 +84,9 @@ class EmbeddedSettings(_Section):
 
     split_seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(
         default=0, description="Draws topics and wordings into train, validation and test."
+    )
+    measured_split: Literal["validation", "test"] = Field(
+        default="test", description="What `tiny-...` names mean in `eval`; choices of settings are made on validation."
     )
     noise_share: Share = Field(default=0.5, description="Training requests with words dropped and stray words inserted.")
     training_pairs: Count = Field(default=6400, description="Preference pairs for the reward model.")
