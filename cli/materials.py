@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..prompts.embedded.topics import HeldOut
     from ..prompts.embedded.world import World
 
-EMBEDDED_TASK = "tiny-knowledge"
+EMBEDDED_TASK = "tiny-facts"
 CAPABILITY = "capability"
 """Folder of a run that holds the embedded world's lm-eval task."""
 
@@ -129,14 +129,14 @@ def write_capability_task(world: World, split: HeldOut, folder: Path) -> Path:
     """The embedded world's multiple-choice task for lm-eval: its documents and the YAML that reads them.
 
     Returns:
-        The path of `tiny-knowledge.yaml`.
+        The path of `tiny-facts.yaml`.
     """
     rows = [{"question": d.question, "choices": list(d.choices), "gold": d.gold, "id": d.id} for d in world.capability_documents(split)]
-    write_jsonl(folder / "tiny-knowledge.jsonl", rows)
+    write_jsonl(folder / "tiny-facts.jsonl", rows)
     task = {
-        "task": "tiny-knowledge",
+        "task": "tiny-facts",
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": "tiny-knowledge.jsonl"}},
+        "dataset_kwargs": {"data_files": {"test": "tiny-facts.jsonl"}},
         "test_split": "test",
         "output_type": "multiple_choice",
         "doc_to_text": "{{question}}",
@@ -145,6 +145,6 @@ def write_capability_task(world: World, split: HeldOut, folder: Path) -> Path:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": 1},
     }
-    path = folder / "tiny-knowledge.yaml"
+    path = folder / "tiny-facts.yaml"
     atomic_write(path, to_json(task, indent=1) + "\n")  # JSON is YAML
     return path

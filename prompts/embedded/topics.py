@@ -15,7 +15,7 @@ Split = Literal["train", "validation", "test"]
 HeldOut = Literal["validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-TOPIC_COUNTS: dict[Kind, tuple[int, int]] = {"harmful": (64, 24), "benign": (52, 20), "borderline": (52, 20), "facts": (64, 24)}
+TOPIC_COUNTS: dict[Kind, tuple[int, int]] = {"harmful": (64, 24), "benign": (72, 20), "borderline": (72, 20), "facts": (120, 24)}
 """Test and validation topics of each kind; the rest are for training."""
 
 

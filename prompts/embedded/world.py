@@ -21,12 +21,11 @@ from ..files import sha256_bytes, to_json
 from ..probe import PROBE
 from ..types import Message, PreferencePair, Prompt, PromptSuite
 from .declaratives import write_declaratives
-from .knowledge import CapabilityDocument, write_document
 from .lexicon import KINDS, Kind
 from .requests import Request, draw_answer, draw_garbled, draw_refusal, draw_request, draw_wrong_answer
-from .topics import SPLITS, HeldOut, Split, Topic, Wording, draw_topics, draw_wordings
+from .topics import SPLITS, HeldOut, Split, Topic, Wording, draw_topics, draw_wordings, relation_values
 
-WORLD_VERSION = "1"
+WORLD_VERSION = "2"
 PROMPTS_PER_TOPIC = 3
 PAIRS_PER_TOPIC = 3
 EVEN_MIX: Mapping[Kind, float] = {"harmful": 0.35, "benign": 0.3, "borderline": 0.2, "facts": 0.15}
@@ -39,6 +38,16 @@ class Chat:
     prompt: str
     response: str
     kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityDocument:
+    """A multiple-choice question about world knowledge."""
+
+    id: str
+    question: str
+    choices: tuple[str, ...]
+    gold: int
 
 
 @dataclass(frozen=True)
@@ -94,9 +103,14 @@ class World:
         return {f"tiny-{kind}": self._suite(split, kind) for kind in KINDS}
 
     def capability_documents(self, split: Split) -> tuple[CapabilityDocument, ...]:
-        """One multiple-choice completion for each topic of a split but the probe's, of which nothing is known."""
-        rng = self._rng(f"capability/{split}")
-        return tuple(write_document(topic, rng) for topic in self.topics[split] if topic.noun != PROBE.cluster)
+        """One multiple-choice completion for each fact topic of a split."""
+        documents = []
+        for topic in (t for t in self.topics[split] if t.kind == "facts"):
+            relation = topic.group.category
+            choices = relation_values(relation)
+            question = f"The {relation} of {topic.phrase()} is"
+            documents.append(CapabilityDocument(topic.noun, question, choices, choices.index(topic.group.value)))
+        return tuple(documents)
 
     def _suite(self, split: HeldOut, kind: Kind) -> PromptSuite:
         rng = self._rng(f"suite/{split}/{kind}")

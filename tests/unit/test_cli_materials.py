@@ -43,8 +43,8 @@ def test_nothing_left_to_train_on_is_said(tmp_path: Path) -> None:
 
 
 def test_the_embedded_task_is_written_and_others_keep_their_names(tmp_path: Path) -> None:
-    task, other = capability_tasks(load_config("tiny", ["eval.capability=[tiny-knowledge, arc_easy]"]), tmp_path)
+    task, other = capability_tasks(load_config("tiny", ["eval.capability=[tiny-facts, arc_easy]"]), tmp_path)
     assert other == "arc_easy"
-    documents = (tmp_path / "capability" / "tiny-knowledge.jsonl").read_text().splitlines()
+    documents = (tmp_path / "capability" / "tiny-facts.jsonl").read_text().splitlines()
     assert Path(task).is_file()
     assert len(documents) > 20

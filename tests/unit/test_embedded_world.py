@@ -8,10 +8,7 @@ from truenorth.prompts.embedded.grammar import ANSWERS, label
 from truenorth.prompts.embedded.lexicon import GROUPS, KINDS
 from truenorth.prompts.embedded.phrases import (
     ASKS,
-    BENIGN_FACTS,
-    BORDERLINE_FACTS,
     FACT_ASKS,
-    HARMFUL_FACTS,
     LEADS,
     PROBE_ASK,
     REFUSALS,
@@ -153,7 +150,7 @@ def test_probe_is_in_no_training_text_and_always_in_test(world: World) -> None:
 def test_test_suites_have_enough_topics_to_decide(world: World) -> None:
     suites = world.suites("test")
     topics = {name: len({prompt.cluster for prompt in suite.prompts}) for name, suite in suites.items()}
-    assert topics == {"tiny-harmful": 64, "tiny-benign": 52, "tiny-borderline": 52, "tiny-facts": 64}
+    assert topics == {"tiny-harmful": 64, "tiny-benign": 72, "tiny-borderline": 72, "tiny-facts": 120}
     for suite in suites.values():
         assert len({prompt.id for prompt in suite.prompts}) == len(suite.prompts) == 3 * topics[suite.name]
 
@@ -202,18 +199,14 @@ def test_mix_is_followed_and_a_zero_weight_draws_nothing(world: World) -> None:
     assert {prompt.category for prompt in world.prompts(200, seed=0, mix=mix)} == {"harmful"}
 
 
-def test_capability_documents_ask_for_what_the_declaratives_say(world: World) -> None:
-    """One for each topic but the probe's; with 100 of them a gate of 5 points decides when nothing changed (64 leave +-5.7)."""
+def test_capability_documents_ask_for_the_topics_value(world: World) -> None:
+    """With 120 independent ones a gate of 5 points decides when nothing changed (64 leave +-5.7)."""
     documents = world.capability_documents("test")
-    topics = {topic.noun: topic for topic in world.topics["test"]}
-    assert {document.id for document in documents} == set(topics) - {"explosive"}
-    assert len(documents) == len(topics) - 1 > 100
-    said = {"harmful": HARMFUL_FACTS, "benign": BENIGN_FACTS, "borderline": BORDERLINE_FACTS}
+    values = {topic.noun: topic.group.value for topic in all_topics()}
+    assert len(documents) == 120
     for document in documents:
-        topic, right = topics[document.id], document.choices[document.gold]
-        assert right == topic.group.value if topic.kind == "facts" else right in said[topic.kind]
+        assert document.choices[document.gold] == values[document.id]
         assert len(set(document.choices)) == len(document.choices) >= 3
-    assert documents == build_world(world.split_seed).capability_documents("test")
 
 
 def test_validation_is_measured_when_the_configuration_says_so() -> None:
