@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..evals.config import EvalConfig
 from ..evals.store import read_run, write_run
 from ..evals.types import Comparison
 from ..prompts.errors import InputError
@@ -24,8 +23,8 @@ from .verdict import exit_code
 if TYPE_CHECKING:
     from ..evals.models.base import Generates
     from ..evals.models.hf import TransformersModel
-    from ..evals.models.replay import ReplayModel
     from ..prompts.types import PairSet, PromptSuite
+    from .recordings import Recording
 
 BASE, MODEL = "base", "model"
 """Labels: the baseline; a model without an adapter."""
@@ -44,8 +43,10 @@ class Subject:
     reward_model: Path | None = None
     baseline: str = ""
     """A model, or a run folder; empty for none."""
-    replay: Path | None = None
-    """A file of recorded responses instead of a model; `baseline` is then another one, or a run folder."""
+    replay: Recording | None = None
+    """Recorded responses instead of a model; `baseline` is then a run folder."""
+    baseline_replay: Recording | None = None
+    """Recorded responses instead of a baseline."""
     suites_given: bool = False
     """Whether the user named suites: a recording is then joined to them."""
 
@@ -57,15 +58,18 @@ class Subject:
     @property
     def baseline_label(self) -> str | None:
         """Label of what they are compared with."""
-        return BASE if self.adapters or self.baseline else None
+        return BASE if self.adapters or self.baseline or self.baseline_replay else None
 
     def manifest_config(self) -> dict[str, Any]:
         """Everything that determines the results: names as the user gave them, files by their content."""
         facts = self.config.model_dump(mode="json", include={"model", "world", "seed", "eval"})
         files = {f"adapter {label}": folder for label, folder in self.adapters.items()}
-        named = {"model": self.config.model.name, "baseline": self.baseline, "reward model": self.reward_model, "replay": self.replay}
+        named = {"model": self.config.model.name, "baseline": self.baseline, "reward model": self.reward_model}
         files |= {what: Path(name) for what, name in named.items() if name and Path(name).exists()}
-        return {**facts, "baseline": self.baseline or None, "inputs": {what: _content(path) for what, path in files.items()}}
+        inputs: dict[str, Any] = {what: _content(path) for what, path in files.items()}
+        recorded = {"replay": self.replay, "baseline replay": self.baseline_replay}
+        inputs |= {what: recording.facts() for what, recording in recorded.items() if recording}
+        return {**facts, "baseline": self.baseline or None, "inputs": inputs}
 
 
 def _content(path: Path) -> str:
@@ -226,36 +230,18 @@ def _measure(
 
 
 def _replay_stages(subject: Subject, out: Path) -> Iterator[Stage]:
-    from ..evals.models.replay import ReplayModel
-    from ..prompts.replay import load_replay
     from .materials import load_measured
+    from .recordings import judge_recording
 
     assert subject.replay is not None
-    given = load_measured(subject.config)[0] if subject.suites_given else ()
-    replay = load_replay(subject.replay, suites=given)
-    _tell_unmatched(subject.replay, replay.unmatched, replay.missing)
-    if subject.baseline and is_run(subject.baseline):
-        yield _stage(BASE, lambda: adopt_evaluation(Path(subject.baseline), out, BASE))
+    config = subject.config.eval
+    replay = subject.replay.load(load_measured(subject.config)[0] if subject.suites_given else ())
+    if subject.baseline_replay:
+        base = subject.baseline_replay.load(replay.suites)
+        yield _stage(BASE, partial(judge_recording, subject.baseline_replay, base, BASE, out, config))
     elif subject.baseline:
-        other = load_replay(subject.baseline, suites=replay.suites)
-        _tell_unmatched(Path(subject.baseline), other.unmatched, other.missing)
-        base = ReplayModel(other, Path(subject.baseline).name)
-        yield _stage(BASE, lambda: _judge_replay(base, BASE, out, subject.config.eval, other.suites))
-    model = ReplayModel(replay, subject.replay.name)
-    yield _stage(MODEL, lambda: _judge_replay(model, MODEL, out, subject.config.eval, replay.suites))
-
-
-def _judge_replay(model: ReplayModel, label: str, out: Path, config: EvalConfig, suites: Sequence[PromptSuite]) -> None:
-    from ..evals.runner import evaluate
-
-    evaluate(model, label=label, out=out, config=config, suites=suites, probe=None, decodings=(model.decoding,))
-
-
-def _tell_unmatched(file: Path, unmatched: int, missing: int) -> None:
-    if unmatched:
-        say(f"warning: {file}: {unmatched} rows belong to none of the suites and are left out")
-    if missing:
-        say(f"warning: {file}: {missing} prompts have no response; each counts as a response without a verdict")
+        yield _stage(BASE, lambda: adopt_evaluation(Path(subject.baseline), out, BASE))
+    yield _stage(MODEL, partial(judge_recording, subject.replay, replay, MODEL, out, config))
 
 
 # -- finished evaluations

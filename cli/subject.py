@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from pydantic import ValidationError
 from ..evals.config import EvalConfig
 from ..prompts.errors import InputError
 from ..prompts.files import check_regular
+from ..prompts.types import Expected
 from ..rlhf.config import ModelSettings
 from .config import RunConfig, load_config
-from .evaluation import Subject, adapter_labels
+from .evaluation import Subject, adapter_labels, is_run
 from .gates_file import load_gates
+from .recordings import Recording
 
 
 def make_subject(
@@ -22,11 +25,13 @@ def make_subject(
     model: str | None = None,
     adapters: Sequence[Path] = (),
     reward_model: Path | None = None,
-    replay: Path | None = None,
+    replay: Sequence[Path] = (),
+    recorded_model: str = "",
+    expected: Expected | None = None,
     suites: Sequence[str] = (),
     pairs: Sequence[str] = (),
     capability: Sequence[str] = (),
-    baseline: str = "",
+    baseline: Sequence[str] = (),
     judge: str | None = None,
     gates: str | None = None,
     limit: int | None = None,
@@ -51,26 +56,40 @@ def make_subject(
     settings["decodings"] = _decodings(settings["decodings"], temperatures, samples, max_new_tokens)
     return Subject(
         config=config.model_copy(update={"eval": _validated(settings)}), adapters=adapter_labels(adapters), reward_model=reward_model,
-        baseline=baseline, replay=replay, suites_given=bool(suites),
+        suites_given=bool(suites), **_compared(Recording(tuple(replay), recorded_model, expected) if replay else None, baseline),
     )  # fmt: skip
+
+
+def _compared(replay: Recording | None, baseline: Sequence[str]) -> dict[str, Any]:
+    """What is recorded, and what it (or a model) is compared with: a model, a run, other files, or another model of the same files."""
+    if replay is None or (len(baseline) == 1 and is_run(baseline[0])):
+        if len(baseline) > 1:
+            raise InputError(f"{len(baseline)} baselines", advice="Give one; only a recording may have several files.")
+        return {"replay": replay, "baseline": "".join(baseline)}
+    if len(baseline) == 1 and replay.model and not Path(baseline[0]).exists():
+        return {"replay": replay, "baseline_replay": replace(replay, model=baseline[0])}
+    for path in baseline:
+        check_regular(Path(path), "recording")
+    other = Recording(tuple(map(Path, baseline)), "", replay.expected)
+    return {"replay": replay, "baseline_replay": other if baseline else None}
 
 
 def _check_together(
     model: str | None,
-    replay: Path | None,
+    replay: Sequence[Path],
     adapters: Sequence[Path],
     reward_model: Path | None,
     pairs: Sequence[str],
     capability: Sequence[str],
 ) -> None:
-    if (model is None) == (replay is None):
+    if (model is None) == (not replay):
         raise InputError(
             "give --model or --replay" + (", not both" if model else ""), advice="For example: truenorth eval --model tiny --out DIR"
         )
-    if replay is not None and (adapters or reward_model or pairs or capability):
+    if replay and (adapters or reward_model or pairs or capability):
         raise InputError("--replay holds responses alone: --adapter, --reward-model, --pairs and --capability need a --model")
-    if replay is not None:
-        check_regular(replay, "recording")
+    for file in replay:
+        check_regular(file, "recording")
     if pairs and reward_model is None:
         raise InputError("--pairs are ranked by a reward model: give --reward-model, too")
 

@@ -71,8 +71,8 @@ def make_decodings(configs: Iterable[DecodingConfig]) -> tuple[Decoding, ...]:
 
 
 def generation_key(card: ModelCard, suite: str, prompt: Prompt, decoding: Decoding, sample: int, seed: int) -> str:
-    """Content hash of all that determines a response; the seed plays no part in a greedy one."""
-    drawn = [decoding.temperature, seed, sample] if decoding.temperature > 0 else [0.0]
+    """Content hash of all that determines a response; the seed plays no part in a greedy one, nor in one of several recorded ones."""
+    drawn = [decoding.temperature, seed, sample] if decoding.temperature > 0 else [0.0, sample] if sample else [0.0]
     facts = [
         [card.model_sha256, card.adapter_sha256, card.tokenizer_sha256, card.template_sha256, card.dtype],
         [*drawn, decoding.max_new_tokens],

@@ -1,8 +1,9 @@
 """Recognises files of recorded responses by their columns and gives every row the same names.
 
 Ours: prompt, response, id?, suite?, category?, expected?, label?, model?. Public ones that are known: XSTest completions, HarmBench's
-validation set, GPTFuzz's labelled responses. Labels become outcomes: HarmBench and GPTFuzz say only whether the attack succeeded, so
-their "no" is read as `refuse`; of HarmBench's three annotators the majority counts.
+validation set, GPTFuzz's labelled responses, completions of refusal-direction runs; each makes a suite of its own name, so that two models'
+can be compared. Labels become outcomes: HarmBench and GPTFuzz say only whether the attack succeeded, so their "no" is read as `refuse`; of
+HarmBench's three annotators the majority counts.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def _xstest(row: Mapping[str, Any]) -> Columns:
     one_of(str(row["final_label"]), _XSTEST, "final_label")
     kind = str(row["type"])
     return {
+        "suite": "xstest",
         "id": row.get("id"),
         "prompt": row["prompt"],
         "response": row["completion"],
@@ -71,7 +73,8 @@ def _gptfuzz(row: Mapping[str, Any]) -> Columns:
     question = f"question {row['question']}"
     one_of(str(row["label"]), _SUCCEEDED, "label")
     label = _SUCCEEDED[str(row["label"])]
-    return {"prompt": question, "response": row["Response"], "expected": "refuse", "cluster": question, "label": label}
+    asked = {"suite": "gptfuzz", "prompt": question, "expected": "refuse", "cluster": question}
+    return {**asked, "response": row["Response"], "label": label}
 
 
 def _harmbench(row: Mapping[str, Any]) -> Columns:
@@ -79,6 +82,7 @@ def _harmbench(row: Mapping[str, Any]) -> Columns:
     for annotator, vote in enumerate(votes):
         one_of(vote, _SUCCEEDED, f"human_{annotator}")
     return {
+        "suite": "harmbench",
         "prompt": row["test_case"],
         "response": row["generation"],
         "expected": "refuse",
@@ -88,7 +92,14 @@ def _harmbench(row: Mapping[str, Any]) -> Columns:
     }
 
 
+def _refusal_direction(row: Mapping[str, Any]) -> Columns:
+    """Harmful requests have a category (JailbreakBench's), harmless ones (Alpaca's) have none."""
+    asked = {"suite": "harmful", "expected": "refuse"} if row["category"] else {"suite": "harmless", "expected": "comply"}
+    return {**asked, "prompt": row["prompt"], "response": row["response"], "category": row["category"]}
+
+
 FORMATS = (
+    Format("refusal_direction", frozenset({"category", "prompt", "response", "is_jailbreak_substring_matching"}), _refusal_direction),
     Format("replay", frozenset({"prompt", "response"}), _ours),
     Format("replay", frozenset({"messages", "response"}), _ours),
     Format("xstest", frozenset({"type", "prompt", "completion", "final_label"}), _xstest),

@@ -18,7 +18,7 @@ from .files import read_json
 from .recordings import recognise
 from .rows import RowError, identifier, optional_text, parse_dialogue, parse_prompt, suite_sha256
 from .tables import iter_rows, suffix_of
-from .types import Message, Prompt, PromptSuite
+from .types import Expected, Message, Prompt, PromptSuite
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A file of recorded responses. Prompts carry the human verdict on their response, where there is one, in `label`."""
+    """Recorded responses. Prompts carry the human verdict on their response, where there is one, in `label`."""
 
     format: str
-    """`replay`, `xstest`, `harmbench`, `gptfuzz`."""
+    """`replay`, or a public one by its name in `recordings.py`; names of several files' formats with spaces between."""
     suites: tuple[PromptSuite, ...]
     responses: tuple[Recorded, ...]
     unmatched: int = 0
@@ -53,21 +53,29 @@ class Replay:
         return tuple(sorted({recorded.model for recorded in self.responses if recorded.model}))
 
 
-def load_replay(path: str | Path, *, suites: Sequence[PromptSuite] = (), model: str | None = None) -> Replay:
-    """Read a .csv, .jsonl or .json file of recorded responses.
+def load_replay(
+    *paths: str | Path, suites: Sequence[PromptSuite] = (), model: str | None = None, expected: Expected | None = None
+) -> Replay:
+    """Read .csv, .jsonl or .json files of recorded responses; several are read as if they were one.
 
     Args:
-        path: the file; `recordings.py` lists the columns that are known.
+        paths: the files; `recordings.py` lists the columns that are known.
         suites: join the rows to these (a shipped suite, or those of another recording); without them the file makes its own, one for
             each name in its `suite` column, or one with the file's name.
         model: keep only the rows of that name in the `model` column.
+        expected: what a good answer does to the requests of which the files don't say it.
 
     Raises:
         InputError: names file, line and field of the first thing wrong.
         NothingToEvaluateError: `model` leaves no row.
     """
-    path = Path(path)
-    reader = _Reader(path, tuple(suites))
+    reader = _Reader(tuple(Path(path) for path in paths), tuple(suites))
+    kinds = [_read(path, reader, model, expected) for path in reader.paths]
+    return reader.finish(" ".join(dict.fromkeys(kinds)), model)
+
+
+def _read(path: Path, reader: _Reader, model: str | None, expected: Expected | None) -> str:
+    """Give one file's rows to the reader; returns the file's format."""
     kind = ""
     for line, row in _rows(path):
         try:
@@ -75,49 +83,49 @@ def load_replay(path: str | Path, *, suites: Sequence[PromptSuite] = (), model: 
             kind = kind or known.name
             columns = known.convert(row)
             if model is None or optional_text(columns, "model") == model:
-                reader.add(line, columns)
+                reader.add(path, line, columns if columns.get("expected") else {**columns, "expected": expected})
         except RowError as error:
             raise InputError(error.problem, file=path, line=line, field=error.field, advice=error.advice) from None
     if not kind:
         raise InputError("0 responses: the file has no rows", file=path)
-    return reader.finish(kind, model)
+    return kind
 
 
 @dataclass
 class _Reader:
     """Collects rows into suites and responses."""
 
-    path: Path
+    paths: tuple[Path, ...]
     given: tuple[PromptSuite, ...]
     prompts: dict[str, dict[str, Prompt]] = field(default_factory=dict)
     responses: list[Recorded] = field(default_factory=list)
     unmatched: int = 0
-    _lines: dict[tuple[str, str], int] = field(default_factory=dict)
+    _places: dict[tuple[str, str], str] = field(default_factory=dict)
     _counts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.given = tuple(_unlabelled(suite) for suite in self.given)
         self._match = _matcher(self.given)
 
-    def add(self, line: int, row: Mapping[str, Any]) -> None:
+    def add(self, path: Path, line: int, row: Mapping[str, Any]) -> None:
         """Take one row in our own column names."""
         response = _response(row)
-        found = self._match(row) if self.given else (_suite_name(row, self.path), parse_prompt(row))
+        found = self._match(row) if self.given else (_suite_name(row, path), parse_prompt(row))
         if found is None:
             self.unmatched += 1
             return
         suite, prompt = found
-        prompt = self._placed(suite, prompt, optional_text(row, "label"), line)
+        prompt = self._placed(suite, prompt, optional_text(row, "label"), f"line {line} of {path.name}")
         sample = 0 if prompt.label else self._counts[suite, prompt.id] - 1
         self.responses.append(Recorded(suite, prompt.id, sample, response, optional_text(row, "model")))
 
-    def _placed(self, suite: str, prompt: Prompt, label: str, line: int) -> Prompt:
+    def _placed(self, suite: str, prompt: Prompt, label: str, place: str) -> Prompt:
         """The row's prompt under an id that is its own where it carries a label."""
         rows = self.prompts.setdefault(suite, {})
         first = rows.get(prompt.id)
         if first is not None and first.messages != prompt.messages:
-            raise RowError(f"{prompt.id!r} is the id of another prompt on line {self._lines[suite, prompt.id]}", "id")
-        self._lines.setdefault((suite, prompt.id), line)
+            raise RowError(f"{prompt.id!r} is the id of another prompt on {self._places[suite, prompt.id]}", "id")
+        self._places.setdefault((suite, prompt.id), place)
         count = self._counts[suite, prompt.id] = self._counts.get((suite, prompt.id), 0) + 1
         if label:
             number = f"#{count}" if count > 1 else ""
@@ -127,11 +135,11 @@ class _Reader:
     def finish(self, kind: str, model: str | None) -> Replay:
         """The whole file."""
         if not self.responses and model is not None and not self.unmatched:
-            raise NothingToEvaluateError(f"{self.path}: no response of the model {model!r}")
+            raise NothingToEvaluateError(f"{self.paths[0]}: no response of the model {model!r}")
         if not self.responses:
             names = ", ".join(suite.name for suite in self.given)
             advice = "Rows are joined by id, else by exact prompt."
-            raise InputError(f"none of the {self.unmatched} rows belongs to {names}", file=self.path, advice=advice)
+            raise InputError(f"none of the {self.unmatched} rows belongs to {names}", file=self.paths[0], advice=advice)
         suites = tuple(self._joined(suite) for suite in self.given) or tuple(self._made(name) for name in self.prompts)
         answered = {(recorded.suite, recorded.prompt_id) for recorded in self.responses}
         missing = sum((suite.name, prompt.id) not in answered for suite in suites for prompt in suite.prompts)
@@ -146,7 +154,7 @@ class _Reader:
     def _made(self, name: str) -> PromptSuite:
         prompts = tuple(self.prompts[name].values())
         digest = suite_sha256(prompts)
-        return PromptSuite(name, digest[:12], prompts, digest, source=self.path.name)
+        return PromptSuite(name, digest[:12], prompts, digest, source=", ".join(path.name for path in self.paths))
 
 
 def _unlabelled(suite: PromptSuite) -> PromptSuite:

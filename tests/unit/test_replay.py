@@ -216,7 +216,7 @@ def test_other_kinds_of_file_are_refused(tmp_path, name):
         ("xstest/model_completions/xstest_v2_completions_gpt4.csv", "xstest", 450, {"comply": 230, "refuse": 211, "partial": 9}),
         ("gptfuzz_labeled/responses_labeled/evaluate.csv", "gptfuzz", 1540, {"refuse": 995, "comply": 545}),
         ("harmbench_val_human/text_behaviors_val_set.json", "harmbench", 300, None),
-        ("refusal_direction_runs/gemma-2b-it/completions/harmless_baseline_evaluations.json", "replay", 100, {"": 100}),
+        ("refusal_direction_runs/gemma-2b-it/completions/harmless_baseline_evaluations.json", "refusal_direction", 100, {"": 100}),
     ],
 )
 def test_public_files_are_read_whole(path, kind, count, labels):

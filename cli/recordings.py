@@ -1,0 +1,66 @@
+"""Recorded responses as what is measured: files, perhaps of several models, and what they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..evals.config import EvalConfig
+from ..evals.models.replay import ReplayModel
+from ..evals.runner import evaluate
+from ..prompts.errors import InputError
+from ..prompts.files import sha256_file
+from ..prompts.replay import Replay, load_replay
+from ..prompts.types import Expected, PromptSuite
+from .console import say
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one model answered, recorded in one or more files."""
+
+    files: tuple[Path, ...]
+    model: str = ""
+    """The rows of that name in the `model` column; empty for all."""
+    expected: Expected | None = None
+    """What a good answer does to requests of which the files don't say it."""
+
+    @property
+    def name(self) -> str:
+        """As reports call it."""
+        return self.model or " + ".join(path.name for path in self.files)
+
+    def facts(self) -> dict[str, Any]:
+        """What determines its content."""
+        files = [sha256_file(path) if path.is_file() else str(path) for path in self.files]
+        return {"files": files, "model": self.model or None, "expected": self.expected}
+
+    def load(self, suites: Sequence[PromptSuite] = ()) -> Replay:
+        """Its responses, joined to the suites; what had to be left out is told.
+
+        Raises:
+            InputError: a file can't be read, or nothing says what a good answer is.
+        """
+        replay = load_replay(*self.files, suites=suites, model=self.model or None, expected=self.expected)
+        if not any(prompt.expected or prompt.answer for suite in replay.suites for prompt in suite.prompts):
+            raise InputError(
+                "no row says what a good answer is, so no rate can be measured",
+                file=self.files[0],
+                field="expected",
+                advice="Give --expected refuse (or comply), add a column `expected`, or join the rows to a suite with --suite.",
+            )
+        if replay.unmatched:
+            say(f"warning: {self.name}: {replay.unmatched} rows belong to none of the suites and are left out")
+        if replay.missing:
+            say(f"warning: {self.name}: {replay.missing} prompts have no response; each counts as a response without a verdict")
+        if len(replay.models) > 1:
+            say(f"warning: {self.name}: responses of {', '.join(replay.models)} are taken together; --recorded-model NAME picks one")
+        return replay
+
+
+def judge_recording(recording: Recording, replay: Replay, label: str, out: Path, config: EvalConfig) -> None:
+    """Measure what was recorded: OUT/eval/LABEL."""
+    model = ReplayModel(replay, recording.name)
+    evaluate(model, label=label, out=out, config=config, suites=replay.suites, probe=None, decodings=(model.decoding,))
