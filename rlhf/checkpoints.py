@@ -48,13 +48,16 @@ class Checkpoints:
     Args:
         folder: `ppo_checkpoints/`.
         identity: digests of what determines the run; another run's checkpoint is refused.
+        writes: False in all processes but one, which have the same to save.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, str]) -> None:
-        self.folder, self.identity = folder, identity
+    def __init__(self, folder: Path, identity: dict[str, str], *, writes: bool = True) -> None:
+        self.folder, self.identity, self.writes = folder, identity, writes
 
     def save(self, learner: Learner, state: PPOState, name: str = "") -> None:
         """Write one checkpoint, whole or not at all, and drop the oldest numbered ones."""
+        if not self.writes:
+            return
         name = name or f"step-{state.step:06d}"
         temporary = self.folder / f".{name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)

@@ -5,7 +5,7 @@ All trainables are float32: in bf16 most entries don't move at these learning ra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,6 +51,8 @@ class Learner:
         nn.init.zeros_(self.value_head.bias)
         self.own_critic = settings.value_model == "adapter"
         self.value_adapter = add_value_adapter(model, settings, self.value_head, scale, seed) if self.own_critic else {}
+        self.reference: str | None = None
+        """Adapter of the reference; None: adapters off."""
         self.policy_frozen = False
         """Only the value function learns."""
         disable_dropout(base.causal)
@@ -85,6 +87,11 @@ class Learner:
         rates = (self.settings.learning_rate, self.settings.value_learning_rate)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * scale
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Everything that is trained, in a fixed order."""
+        for group in self._groups:
+            yield from group["params"]
 
     def apply(self, loss: float) -> Applied:
         """Clip each group's gradient to `max_grad_norm` and take one optimizer step, unless a number is not finite."""

@@ -43,13 +43,17 @@ class StepLog:
         self._writer.writerow(["" if row[c] is None else row[c] for c in self.columns])
         self._stream.flush()
 
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
     def __enter__(self) -> StepLog:
         """The log itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
-        self._stream.close()
+        self.close()
 
 
 def read_step_log(path: Path) -> list[dict[str, float | str | None]]:
@@ -83,10 +87,12 @@ def _cell(text: str) -> float | str | None:
 
 
 class TimingLog:
-    """`train/timing.csv`: wall-clock seconds by stage, step and part. Volatile, so apart from everything else."""
+    """`train/timing.csv`: wall-clock seconds by stage, step and part. Volatile, so apart from everything else. None writes nothing."""
 
-    def __init__(self, path: Path, stage: str) -> None:
+    def __init__(self, path: Path | None, stage: str) -> None:
         self.path, self.stage = path, stage
+        if path is None:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_text("stage,step,part,seconds\n", encoding="utf-8")
@@ -102,5 +108,7 @@ class TimingLog:
 
     def write(self, step: int, part: str, seconds: float) -> None:
         """Append one row."""
+        if self.path is None:
+            return
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(f"{self.stage},{step},{part},{seconds:.6f}\n")

@@ -5,6 +5,7 @@ Means per token are over response tokens only, never over padding. A cell is emp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -74,20 +75,23 @@ class TokenStats:
 
 @dataclass(slots=True)
 class UpdateStats:
-    """Gathers an update's tokens and optimizer steps."""
+    """Gathers an update's tokens and optimizer steps.
 
+    Args:
+        gather: (n,) values of this process -> those of all processes.
+    """
+
+    gather: Callable[[Tensor], Tensor] = lambda x: x
     tokens: list[TokenStats] = field(default_factory=list)
     values: list[TokenLoss] = field(default_factory=list)
     steps: list[Applied] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
-    first_ratio_dev: float = 0.0
-    first: bool = True
+    _first_pass: int = 0
+    """Forward passes before the first optimizer step."""
     _finished: int = 0
 
     def add(self, stats: TokenStats) -> None:
         """One forward pass of the policy."""
-        if self.first:
-            self.first_ratio_dev = max(self.first_ratio_dev, float((stats.ratio - 1).abs().max()))
         self.tokens.append(stats)
 
     def add_values(self, loss: TokenLoss) -> None:
@@ -97,23 +101,24 @@ class UpdateStats:
     def minibatch(self) -> tuple[float, float]:
         """(mean ratio, approximate KL) over the tokens of the optimizer step that is being prepared."""
         passes = self.tokens[self._finished :]
-        ratio, log_ratio = (torch.cat([getattr(stats, name) for stats in passes]) for name in ("ratio", "log_ratio"))
+        ratio, log_ratio = (self.gather(torch.cat([getattr(stats, name) for stats in passes])) for name in ("ratio", "log_ratio"))
         return float(ratio.mean()), float(0.5 * log_ratio.square().mean())
 
     def finish_step(self, applied: Applied) -> None:
         """One optimizer step."""
-        self.first, self._finished = False, len(self.tokens)
+        self._finished = len(self.tokens)
+        self._first_pass = self._first_pass or self._finished
         self.steps.append(applied)
 
-    def _all(self, name: str) -> Tensor:
-        return torch.cat([getattr(stats, name).float() for stats in self.tokens])
-
-    def _value(self, name: str) -> float:
-        return float(torch.cat([getattr(loss, name).float() for loss in self.values]).mean())
+    @property
+    def skipped(self) -> int:
+        """Optimizer steps that were not taken because a number was not finite."""
+        return sum(not step.finite for step in self.steps)
 
     def metrics(self) -> Row:
         """Means over all tokens of all optimizer steps."""
         ratio = self._all("ratio")
+        first = self.gather(torch.cat([stats.ratio for stats in self.tokens[: self._first_pass]]))
         return {
             "policy/approxkl_avg": float(0.5 * self._all("log_ratio").square().mean()),
             "policy/clipfrac_avg": float(self._all("policy_clipped").mean()),
@@ -124,8 +129,14 @@ class UpdateStats:
             "val/ratio_var": float(ratio.var(correction=0)),
             "val/ratio_min": float(ratio.min()),
             "val/ratio_max": float(ratio.max()),
-            "val/first_ratio_dev": self.first_ratio_dev,
+            "val/first_ratio_dev": float((first - 1).abs().max()),
             "grad_norm/policy": sum(step.policy_grad_norm for step in self.steps) / len(self.steps),
             "grad_norm/value": sum(step.value_grad_norm for step in self.steps) / len(self.steps),
             "optimizer_steps": sum(step.applied for step in self.steps),
         }
+
+    def _all(self, name: str) -> Tensor:
+        return self.gather(torch.cat([getattr(stats, name).float() for stats in self.tokens]))
+
+    def _value(self, name: str) -> float:
+        return float(self.gather(torch.cat([getattr(loss, name).float() for loss in self.values])).mean())

@@ -25,8 +25,10 @@ from truenorth.rlhf.learner import POLICY
 from truenorth.rlhf.logs import pulled_brake
 from truenorth.rlhf.ppo import PPOResult, PPOTrainer, RewardScale
 from truenorth.rlhf.ppo_metrics import COLUMNS as PPO_COLUMNS
+from truenorth.rlhf.ppo_metrics import UpdateStats
 from truenorth.rlhf.reward_log import COLUMNS as REWARD_COLUMNS
 from truenorth.rlhf.rollout import Rollout
+from truenorth.rlhf.update import Experience
 
 Make = Callable[..., PPOTrainer]
 
@@ -71,16 +73,14 @@ def test_before_the_first_update_the_policy_is_the_reference_bit_for_bit(make: M
 
 def gradients(trainer: PPOTrainer, rollout: Rollout, micro: int) -> list[Tensor]:
     """Gradients of one optimizer step over the whole batch, before clipping."""
-    trainer.settings = trainer.settings.model_copy(update={"micro_batch_size": micro})
+    trainer.updater.settings = trainer.settings.model_copy(update={"micro_batch_size": micro})
     found: list[Tensor] = []
     trainer.learner.apply = lambda loss: found.extend(  # type: ignore[method-assign,assignment,return-value]
         p.grad.clone() for group in trainer.learner.optimizer.param_groups for p in group["params"]
     )
     generator = torch.Generator().manual_seed(0)
     advantages, returns = torch.randn(2, *rollout.mask.shape, generator=generator)
-    from truenorth.rlhf.ppo_metrics import UpdateStats
-
-    trainer._optimize(rollout, list(range(8)), advantages, returns, UpdateStats())
+    trainer.updater.optimize(Experience(rollout, advantages, returns, 0.0), list(range(8)), UpdateStats())
     trainer.learner.optimizer.zero_grad()
     return found
 
@@ -110,12 +110,13 @@ def test_a_mean_per_micro_batch_would_have_been_noticed(make: Make):
     trainer.step(trainer.rollout())
     rollout = cut(trainer.rollout(), [1, 6, 2, 5, 3, 3, 6, 1])
     right = gradients(trainer, rollout, 2)
-    loss = trainer._loss
+    loss = trainer.updater.policy_loss
 
-    def local_mean(rollout: Rollout, group: list[int], *rest: Any) -> Tensor:
-        return loss(rollout, group, *rest) / rollout.mask[group].sum() * rollout.mask.sum() / 4
+    def local_mean(experience: Experience, group: list[int], stats: UpdateStats) -> Tensor:
+        mask = experience.rollout.mask
+        return loss(experience, group, stats) / mask[group].sum() * mask.sum() / 4
 
-    trainer._loss = local_mean  # type: ignore[method-assign,assignment]
+    trainer.updater.policy_loss = local_mean  # type: ignore[method-assign,assignment]
     wrong = gradients(trainer, rollout, 2)
     assert max(float((a - b).norm() / a.norm()) for a, b in zip(right, wrong, strict=True)) > 0.05
 
@@ -125,9 +126,9 @@ def test_the_value_loss_stays_out_of_the_trunk_when_detached(make: Make):
         trainer = make(value_detached=detached, kl_coef=0.0)
         rollout = trainer.rollout()
         torch.nn.init.normal_(trainer.learner.value_head.weight)
-        stats: Any = type("Stats", (), {"add": lambda self, x: None, "add_values": lambda self, x: None})()
+        experience = Experience(rollout, torch.zeros_like(rollout.values), torch.ones_like(rollout.values), 0.0)
         with trainer.model.base.active(POLICY):
-            trainer._loss(rollout, [0, 1], torch.zeros_like(rollout.values), torch.ones_like(rollout.values), stats).backward()
+            trainer.updater.policy_loss(experience, [0, 1], UpdateStats()).backward()
         return sum(float(p.grad.norm()) for p in trainer.learner.policy.values() if p.grad is not None)
 
     assert policy_gradient(True) == 0
@@ -172,8 +173,13 @@ def test_the_score_counts_at_the_last_response_token(make: Make):
     scores = trainer.model.token_rewards(rollout.items)
     assert rollout.scores.tolist() == pytest.approx(scores)
     seen: dict[str, Tensor] = {}
-    update = trainer._update
-    trainer._update = lambda r, a, returns: (seen.update(returns=returns), update(r, a, returns))[1]  # type: ignore[method-assign,func-returns-value]
+    update = trainer.updater.update
+
+    def spy(experience: Experience, **options: Any) -> Any:
+        seen["returns"] = experience.returns
+        return update(experience, **options)
+
+    trainer.updater.update = spy  # type: ignore[method-assign]
     trainer.step(rollout)
     for row, score in enumerate(scores):  # values are 0 at the start, so every return is the score itself
         n = int(rollout.mask[row].sum())
@@ -471,14 +477,14 @@ def test_a_signal_finishes_the_step_saves_and_stops(make: Make, tmp_path: Path, 
     make(out=tmp_path / "whole").train()
     assert pulled_brake(tmp_path / "whole" / "train" / "ppo.csv") == ""
     first = make(out=tmp_path / "parts")
-    update = first._update
+    update = first.updater.update
 
-    def signalled(*args: Any) -> Any:
+    def signalled(*args: Any, **options: Any) -> Any:
         if first.state.step == 2:
             os.kill(os.getpid(), number)
-        return update(*args)
+        return update(*args, **options)
 
-    first._update = signalled  # type: ignore[method-assign]
+    first.updater.update = signalled  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         first.train()
     assert len(read_rows(tmp_path / "parts")) == 3

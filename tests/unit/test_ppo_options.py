@@ -16,6 +16,8 @@ from truenorth.rlhf.config import GuardSettings
 from truenorth.rlhf.critic import VALUE
 from truenorth.rlhf.learner import POLICY
 from truenorth.rlhf.ppo import PPOTrainer, RewardScale
+from truenorth.rlhf.ppo_metrics import UpdateStats
+from truenorth.rlhf.update import Experience
 
 Make = Callable[..., PPOTrainer]
 
@@ -154,11 +156,10 @@ def test_kl_in_the_loss_leaves_the_reward_alone_and_pulls_towards_the_reference(
     trainer.step(trainer.rollout())
     rollout = trainer.rollout()
     base, items = trainer.model.base, rollout.items
-    stats: Any = type("Stats", (), {"add": lambda self, x: None, "add_values": lambda self, x: None})()
     zero = torch.zeros_like(rollout.values)
-    trainer.settings = trainer.settings.model_copy(update={"value_coef": 0.0})
+    trainer.updater.settings = trainer.settings.model_copy(update={"value_coef": 0.0})
     with base.active(POLICY):
-        trainer._loss(rollout, [0, 1], zero, zero, stats).backward()
+        trainer.updater.policy_loss(Experience(rollout, zero, zero, 2.0), [0, 1], UpdateStats()).backward()
     found = [p.grad.clone() for p in trainer.learner.policy.values() if p.grad is not None]
     trainer.learner.optimizer.zero_grad()
     with base.active(POLICY):
