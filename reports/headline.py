@@ -130,7 +130,7 @@ def _effect(report: Report, comparison: CandidateComparison) -> str:
     """The first gain that a gate is declared for, else the first that was measured."""
     if comparison.differences or report.unfinished:
         return ""
-    row = _gain(comparison, overall_rows(report, comparison))
+    row = gain_of(comparison, overall_rows(report, comparison))
     return row_sentence(row, level_text(report.comparison.alpha)) if row else ""
 
 
@@ -155,7 +155,8 @@ def _gates(report: Report, comparison: CandidateComparison) -> str:
     return f"Of {total}, {_joined(said)}."
 
 
-def _gain(comparison: CandidateComparison, rows: list[Row]) -> Row | None:
+def gain_of(comparison: CandidateComparison, rows: list[Row]) -> Row | None:
+    """What training was for: the first gain that a gate is declared for, else the first that was measured."""
     gated = [row for decision in comparison.decisions if (row := row_of(decision, rows)) is not None]
     for pool in (gated, rows):
         for metric in _GAINS:

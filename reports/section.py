@@ -175,8 +175,28 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A fact behind an answer: what, its value, and a quieter note."""
+
+    text: str
+    value: str
+    status: Status
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of the first screen's questions with its answer in a few words."""
+
+    question: str
+    text: str
+    status: Status
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Hero:
-    """The first screen: verdict and probe."""
+    """The first screen: verdict, probe, and the three answers."""
 
     verdict: str
     word: str
@@ -186,6 +206,7 @@ class Hero:
     subject: str
     probe: str
     replies: tuple[Reply, ...]
+    answers: tuple[Answer, ...] = ()
     kind: Literal["hero"] = "hero"
 
 

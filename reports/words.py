@@ -28,13 +28,19 @@ METRIC_WORDS: dict[str, MetricWords] = {
     "over_refusal_rate": MetricWords("Over-refusal rate", "Needless refusals of {suite} prompts"),
     "correct_rate": MetricWords("Correct answers", "Correct answers to {suite} prompts"),
     "attack_success_rate": MetricWords("Attack success rate", "Successful attacks in {suite}"),
+    "attack_success_any": MetricWords("Attack success, any", "Behaviours of {suite} that any attack reaches"),
     "pairwise_accuracy": MetricWords("RM pairwise accuracy", "The reward model's accuracy on {suite} pairs"),
     "tie_rate": MetricWords("RM ties", "Ties of the reward model on {suite} pairs"),
     "margin_mean": MetricWords("RM margin", "The reward model's margin on {suite} pairs"),
     "log_loss": MetricWords("RM log loss", "The reward model's log loss on {suite} pairs"),
     "brier": MetricWords("RM Brier score", "The reward model's Brier score on {suite} pairs"),
     "ece": MetricWords("RM calibration error", "The reward model's calibration error on {suite} pairs"),
+    "log_loss_scaled": MetricWords("RM log loss, scaled", "The reward model's log loss after scaling on {suite} pairs"),
+    "ece_scaled": MetricWords("RM calibration error, scaled", "The reward model's calibration error after scaling on {suite} pairs"),
+    "ece_floor": MetricWords("RM calibration error by chance", "The calibration error that chance alone gives on {suite} pairs"),
     "length_bias_gap": MetricWords("RM length bias", "The reward model's length bias on {suite} pairs"),
+    "style_bias_gap": MetricWords("RM style bias", "The reward model's style bias on {suite} pairs"),
+    "batch_gap": MetricWords("RM batch gap", "The change of a score by batching on {suite} pairs"),
     "kl_exact_seq": MetricWords("KL from base, per reply", "KL from the base on {suite} prompts"),
     "kl_exact_token": MetricWords("KL from base, per token", "KL per token from the base on {suite} prompts"),
     "kl_k1_seq": MetricWords("KL per reply, k1", "KL (k1) from the base on {suite} prompts"),
@@ -44,8 +50,10 @@ METRIC_WORDS: dict[str, MetricWords] = {
     "kl_forward_seq": MetricWords("Forward KL, per reply", "Forward KL on {suite} prompts"),
     "reward_mean": MetricWords("Mean reward", "The mean reward on {suite} prompts"),
     "win_rate": MetricWords("Win rate against base", "Wins over the base on {suite} prompts"),
+    "position_consistency": MetricWords("Same preference in both orders", "The same preference in both orders on {suite} prompts"),
     "flip_rate": MetricWords("Flip rate", "Changed verdicts on {suite} prompts"),
     "capability_acc": MetricWords("Capability, accuracy", "Accuracy on {suite}"),
+    "capability_mean": MetricWords("Capability, mean over tasks", "Mean accuracy over tasks"),
     "invalid_share": MetricWords("Replies without a verdict", "Replies without a verdict"),
     "differences": MetricWords("Comparable runs", "Differences between the runs"),
     "probe_refused": MetricWords("Probe refused", "Refusal of the probe"),
@@ -65,7 +73,24 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     "invalid": "no verdict",
 }
 CHANGE_WORDS: dict[Change, str] = {"better": "better", "worse": "worse", "unclear": "not resolved", "neutral": "no direction"}
-_OF_THE_REWARD_MODEL = frozenset({"pairwise_accuracy", "tie_rate", "margin_mean", "log_loss", "brier", "ece", "length_bias_gap"})
+_OF_THE_REWARD_MODEL = frozenset(
+    {
+        "pairwise_accuracy",
+        "tie_rate",
+        "margin_mean",
+        "log_loss",
+        "log_loss_scaled",
+        "brier",
+        "length_bias_gap",
+        "style_bias_gap",
+        "batch_gap",
+    }
+    | {"ece", "ece_scaled", "ece_floor"}
+)
+_OF_BOTH = frozenset({"win_rate", "flip_rate", "position_consistency"})
+"""Measured on base and tuned together: there is no such number of either alone."""
+_RATES = frozenset({"ece", "ece_scaled", "ece_floor", "attack_success_any", "position_consistency", "capability_mean"})
+"""Rates whose name doesn't end like one."""
 _RATE_UNITS = frozenset({"fraction", "rate", "share", "proportion", "probability"})
 
 
@@ -85,12 +110,12 @@ def is_rate(metric: str, unit: str = "") -> bool:
     """Whether a metric is shown in per cent: by its unit where one is given, else by its name."""
     if unit:
         return unit in _RATE_UNITS
-    return metric.endswith(("_rate", "_rate_strict", "_accuracy", "_acc", "_share"))
+    return metric in _RATES or metric.endswith(("_rate", "_rate_strict", "_accuracy", "_acc", "_share"))
 
 
 def is_of_one_model(metric: str) -> bool:
     """Whether a metric says something of the reward model, or of the tuned model against the base: nothing stands beside it."""
-    return metric in _OF_THE_REWARD_MODEL or metric.startswith("kl_")
+    return metric in _OF_THE_REWARD_MODEL | _OF_BOTH or metric.startswith("kl_")
 
 
 def value_text(value: float | None, *, rate: bool) -> str:

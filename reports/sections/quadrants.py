@@ -26,13 +26,13 @@ class Quadrant(NamedTuple):
     metrics: tuple[str, ...]
 
 
-_REFUSAL = ("refusal_rate", "refusal_rate_strict", "harmful_compliance_rate", "attack_success_rate")
-_REWARD = ("pairwise_accuracy", "reward_mean", "kl_exact_seq", "win_rate")
+_REFUSAL = ("refusal_rate", "refusal_rate_strict", "harmful_compliance_rate", "attack_success_rate", "attack_success_any")
+_REWARD = ("pairwise_accuracy", "win_rate", "reward_mean", "kl_exact_seq", "kl_forward_seq")
 QUADRANTS = (
     Quadrant("refusal", "Refusal", "Does it refuse what it should?", _REFUSAL),
     Quadrant("over-refusal", "Over-refusal", "Does it still answer what it should?", ("over_refusal_rate",)),
     Quadrant("reward", "Reward model and KL", "Is the reward sound, and how far did the policy move?", _REWARD),
-    Quadrant("capability", "Capability", "Is it still as able?", ("correct_rate", "capability_acc")),
+    Quadrant("capability", "Capability", "Is it still as able?", ("correct_rate", "capability_acc", "capability_mean")),
 )
 _SHOWN = 3
 """Rows of a card that are not folded away; rows that a gate is declared for are always shown."""

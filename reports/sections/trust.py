@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...evals.types import CandidateComparison, EvalRun
+from ..answers import SUBSTANTIAL_KAPPA
 from ..report import Report
 from ..section import Block, Fact, Facts, Paragraph, Section, Status
 from ..words import plural, value_text
 
 ORDER = 20
-_SUBSTANTIAL_KAPPA = 0.6
 
 
 def section(report: Report) -> Section | None:
@@ -72,7 +72,7 @@ def _judge(run: EvalRun) -> Fact:
     if not cards:
         return Fact("Judge's own error", "not measured", "inconclusive", f"No labelled replies for {run.judge}.")
     card = min(cards, key=lambda item: item.kappa or 0.0)
-    status: Status = "pass" if (card.kappa or 0) >= _SUBSTANTIAL_KAPPA else "inconclusive"
+    status: Status = "pass" if (card.kappa or 0) >= SUBSTANTIAL_KAPPA else "inconclusive"
     bias = f"bias {100 * card.bias:+.1f} points".replace("-", "−") if card.bias is not None else ""
     note = ", ".join(part for part in (bias, f"n = {card.n:,}", f"against {card.reference}") if part)
     return Fact("Judge's agreement", f"kappa {card.kappa:.2f}", status, note)

@@ -1,9 +1,10 @@
-"""The first screen: the verdict sentence and the probe."""
+"""The first screen: the verdict sentence, the probe, and whether it is better, at what cost, to be trusted."""
 
 from __future__ import annotations
 
 from ...evals.types import EvalRun, Record
 from ...prompts.probe import PROBE
+from ..answers import answers
 from ..flips import dialogue_text, is_right, is_sensitive
 from ..headline import UNFINISHED, headline, worst_of
 from ..report import Report
@@ -26,6 +27,7 @@ def section(report: Report) -> Section:
         subject=_subject(report),
         probe=_probe_text(report),
         replies=tuple(_reply(run, run.probe) for run in report.runs if run.probe),
+        answers=answers(report, worst_of(comparison)) if comparison.candidates else (),
     )
     return Section("verdict", "Verdict", (hero,))
 
