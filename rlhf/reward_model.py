@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from ..evals.models.adapters import HEAD
-from ..evals.models.batching import pad_right, token_budget_batches
 from ..evals.models.folders import find_model, weights_sha256
 from ..evals.models.loading import check_vocabulary, load_tokenizer, load_weights
+from ..evals.models.packing import score_rows
 from ..evals.models.quiet import quiet
 from ..evals.statistics.wilson import wilson
 from ..prompts.errors import InputError
@@ -36,7 +36,7 @@ from .logs import StepLog, TimingLog
 from .lora import lora_config
 from .publish import adapter_config, publish_adapter
 from .reward_card import NAME, RewardCard, canaries
-from .reward_data import split_pairs, tokenize_pairs
+from .reward_data import TokenPair, split_pairs, tokenize_pairs
 from .reward_log import COLUMNS, RewardLog
 
 N_CANARIES = 4
@@ -218,7 +218,7 @@ class RewardModelTrainer:
         )
 
     def _card(self, model: Any) -> RewardCard:
-        chosen, rejected = (self._scores(model, [getattr(pair, side) for pair in self.validation.pairs]) for side in ("chosen", "rejected"))
+        chosen, rejected = self._scores(model, self.validation.pairs)
         n = len(chosen)
         wins = float((chosen > rejected).sum() + 0.5 * (chosen == rejected).sum())
         _, low, high = wilson(wins, n)
@@ -232,17 +232,14 @@ class RewardModelTrainer:
             canaries=canaries(rows, chosen[:N_CANARIES].tolist()),
         )  # fmt: skip
 
-    def _scores(self, model: Any, rows: Sequence[tuple[int, ...]]) -> Tensor:
-        """(n,) scores read at the last token, float32."""
-        scores = torch.zeros(len(rows))
+    def _scores(self, model: Any, pairs: Sequence[TokenPair]) -> tuple[Tensor, Tensor]:
+        """Scores of chosen and rejected, read at the last token. (n,) float32 each."""
+        rows = [row for pair in pairs for row in (pair.chosen, pair.rejected)]
+        inner = model.get_base_model()
         with torch.no_grad():
-            for batch in token_budget_batches([len(row) for row in rows], EVAL_TOKENS):
-                ids = pad_right([rows[i] for i in batch], self.tokenizer.pad_token_id, self.device)
-                last = torch.tensor([len(rows[i]) - 1 for i in batch], device=self.device)
-                inner = model.get_base_model()
-                hidden = inner.model(input_ids=ids, use_cache=False).last_hidden_state
-                scores[batch] = inner.score(hidden[torch.arange(len(batch), device=self.device), last]).squeeze(-1).float().cpu()
-        return scores
+            keys, pad = [i // 2 for i in range(len(rows))], self.tokenizer.pad_token_id
+            scores = torch.tensor(score_rows(inner.model, inner.score, rows, keys, pad=pad, budget=EVAL_TOKENS))
+        return scores[0::2], scores[1::2]
 
     def _save_epoch(self, model: Any, epoch: int) -> None:
         self._save(model, self.out / "rm_model_adapters" / f"epoch-{epoch}", None)

@@ -25,9 +25,10 @@ from ..sampling import KeyedSampler, SampleKey, uniform_table
 from ..types import Decoding, ModelCard
 from .adapters import AdapterFile, read_adapter
 from .base import Generated, SequenceKL
-from .batching import Item, pack_responses, pad_left, pad_right, token_budget_batches
+from .batching import Item, pack_responses, pad_left, token_budget_batches
 from .folders import find_model, tokenizer_sha256, weights_sha256
 from .loading import check_vocabulary, load_causal, load_tokenizer
+from .packing import score_rows
 from .shared_base import SharedBase
 
 REWARD_ADAPTER = "reward_model"
@@ -285,6 +286,8 @@ class TransformersModel:
     def token_rewards(self, items: Sequence[Item]) -> list[float]:
         """Reward of each (prompt tokens, response tokens), read at EOS, which is added where a response was cut.
 
+        Responses to one prompt go through the model together, their prompt once.
+
         Raises:
             ValueError: no reward model was loaded.
         """
@@ -293,16 +296,11 @@ class TransformersModel:
         eos = self.template.eos
         rows = [[*prompt, *response] for prompt, response in items]
         rows = [row if row[-1] == eos else [*row, eos] for row in rows]
-        results = [0.0] * len(rows)
-        for indices in token_budget_batches([len(row) for row in rows], self.batch_tokens):
-            ids = pad_right([rows[i] for i in indices], self.base.pad, self.base.device)
-            last = torch.tensor([len(rows[i]) - 1 for i in indices], device=self.base.device)
-            with self.base.inference(), self.base.active(REWARD_ADAPTER):
-                hidden = self.base.hidden(ids)[torch.arange(len(indices), device=self.base.device), last]
-                scores = self.reward_head(hidden.float()).squeeze(-1).tolist()
-            for i, score in zip(indices, scores, strict=True):
-                results[i] = score
-        return results
+        with self.base.inference(), self.base.active(REWARD_ADAPTER):
+            return score_rows(
+                self.base.causal.get_decoder(), self.reward_head, rows, [tuple(prompt) for prompt, _ in items],
+                pad=self.base.pad, budget=self.batch_tokens,
+            )  # fmt: skip
 
 
 def prompt_key(tokens: Sequence[int]) -> str:
