@@ -1,142 +1,212 @@
-"""The pytest plugin: `--align-*` options, the `align` fixture and the `alignment` marker.
+"""The pytest plugin: `--align-*` options, the `align` fixture and the `alignment` mark.
 
     def test_over_refusal(align):
         align.run("benign").check("over_refusal_rate", max=0.10)
 
-Inert unless an option, its ini key or the fixture is used: it imports nothing but pytest and prints nothing. One test is one gate on a
-suite, not one prompt. The work is done in `align.py`, which is imported by the fixture.
+    @pytest.mark.alignment(suite="harmful", gate="refusal_rate", margin=0.05)
+    def test_refusals_have_not_dropped(): ...
+
+Inert unless an option, its environment variable or ini key, the mark or a fixture is used: it imports nothing but pytest and prints
+nothing. One test is one gate on a suite, not one prompt. The work is done in `align/`, which is imported when it is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .align.options import add_options, given, header
+
 if TYPE_CHECKING:
-    from .align import Align, AlignSession
+    from .align.facade import Align
+    from .align.session import AlignSession
 
-OPTIONS = (
-    ("model", "Model to measure: a folder, a hub name, `tiny`, or a file of recorded responses."),
-    ("adapter", "LoRA adapter of the model; the model itself is then the baseline."),
-    ("baseline", "What to compare with: a model, a finished run, or a file of recorded responses."),
-    ("reward-model", "Reward model: a SEQ_CLS adapter on the same base."),
-    ("pairs", "Preference pairs that the reward model ranks."),
-    ("capability", "lm-eval task, or its YAML file."),
-    ("suite", "Suites that `align.suites()` gives, separated by commas."),
-    ("judge", "Judge whose verdicts count (default: keyword)."),
-    ("limit", "First N prompts of each suite."),
-    ("max-new-tokens", "Where a response is cut (default: 256)."),
-    ("report", "Folder of the runs and their reports (default: .align)."),
-    ("seed", "Seeds sampling."),
-    ("inconclusive", "What an undecided gate does: fail (default) or warn."),
-)
-"""Name and help of each option that takes a value; `--align-NAME` on the command line, `align_NAME` in an ini file."""
-
-PROPERTY = "align."
-"""Prefix of the properties that a test's numbers are recorded under, in JUnit files, too."""
-COLUMNS = ("outcome", "metric", "suite", "measured", "interval", "n", "required")
+SESSION = pytest.StashKey[Any]()
+TESTS = pytest.StashKey[list[str]]()
+"""Ids of the collected tests that may measure a model."""
+DESELECTED = pytest.StashKey[int]()
+ENDING = pytest.StashKey[Any]()
+RECORDER = pytest.StashKey[Any]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options, each with its ini key."""
-    group = parser.getgroup("align", "alignment (truenorth)")
-    for name, text in OPTIONS:
-        choices = {"choices": ["fail", "warn"]} if name == "inconclusive" else {}
-        group.addoption(f"--align-{name}", help=text, **choices)
-        parser.addini(_ini(name), help=text)
-    group.addoption("--align-offline", action="store_true", help="Never ask the hub.")
-    parser.addini("align_offline", help="Never ask the hub.", type="bool", default=False)
+    add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; where the plugin is active, look at the options before anything is collected."""
-    config.addinivalue_line("markers", "alignment: measures a model; select with -m alignment")
-    if _given(config):
+    """Register the mark; where the plugin is active, look at the options before anything is collected."""
+    config.addinivalue_line("markers", "alignment(suite=, gate=, margin=, direction=, ...): measures a model; select with -m alignment")
+    config.stash[DESELECTED], config.stash[TESTS] = 0, []
+    if not hasattr(config, "workerinput"):
+        config.stash[RECORDER] = Recorder()
+        config.pluginmanager.register(config.stash[RECORDER])
+    if given(config):
         _check_options(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """One line, where an option is used."""
-    given = _given(config)
-    return f"align: {', '.join(f'{name} {value}' for name, value in given.items())}" if given else None
+    options = given(config)
+    return header(options) if options else None
+
+
+# -- collection
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per suite for those that take `align_suite`."""
+    if "align_suite" in metafunc.fixturenames and not any(
+        "align_suite" in str(m.args[0]) for m in metafunc.definition.iter_markers("parametrize")
+    ):
+        from .align.collection import parametrise
+
+        parametrise(metafunc)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check marks; add what `--align-compare-fail` asks for."""
+    if any(item.get_closest_marker("alignment") for item in items):
+        from .align.collection import GateHooks, mark_fixtures
+
+        mark_fixtures(items)
+        config.pluginmanager.register(GateHooks())
+    expressions = given(config).get("compare-fail")
+    if expressions:
+        from .align.compare_fail import CompareFail
+
+        items += CompareFail.items(session, expressions)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count the tests that were left out: a session without them is partial."""
+    config = items[0].config if items else None
+    if config is not None:
+        config.stash[DESELECTED] += sum(map(_measures, items))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remember which tests may decide gates: the family of Holm's correction."""
+    session.config.stash[TESTS] = [item.nodeid for item in session.items if _measures(item)]
+
+
+def _measures(item: pytest.Item) -> bool:
+    return "align" in getattr(item, "fixturenames", ()) or item.get_closest_marker("alignment") is not None
+
+
+# -- fixtures
 
 
 @pytest.fixture(scope="session")
-def align_model() -> Any:
-    """The model to measure instead of `--align-model`: override it in a conftest.py to give a model object of your own."""
-    return None
+def align_model(pytestconfig: pytest.Config) -> Any:
+    """The model of `--align-model`, loaded when it is first used; override it in a conftest.py to give a model object of your own."""
+    from .align.models import Opened
+
+    return Opened(lambda: _session(pytestconfig).open(is_baseline=False))
 
 
 @pytest.fixture(scope="session")
-def align_baseline() -> Any:
+def align_baseline(pytestconfig: pytest.Config) -> Any:
     """The same for `--align-baseline`."""
-    return None
+    from .align.models import Opened
+
+    return Opened(lambda: _session(pytestconfig).open(is_baseline=True))
 
 
 @pytest.fixture(scope="session")
-def align_session(pytestconfig: pytest.Config, align_model: Any, align_baseline: Any) -> AlignSession:
+def align_reward_model(pytestconfig: pytest.Config) -> str | Path | None:
+    """Folder of the reward model; override it in a conftest.py to give another than `--align-reward-model`."""
+    return given(pytestconfig).get("reward-model")
+
+
+@pytest.fixture(scope="session")
+def align_session(pytestconfig: pytest.Config, align_model: Any, align_baseline: Any, align_reward_model: Any) -> AlignSession:
     """What all tests of a session share: loaded models and measured suites."""
-    from .align import AlignSession, told
+    from .align.session import told
 
     with told():
-        return AlignSession(_given(pytestconfig), align_model, align_baseline)
+        return _session(pytestconfig, align_model, align_baseline, align_reward_model)
 
 
 @pytest.fixture
 def align(request: pytest.FixtureRequest, align_session: AlignSession) -> Align:
     """Measures suites and checks gates; see `truenorth.cli.align.Align`."""
-    from .align import Align
+    from .align.facade import Align
+    from .align.marker import declared
 
-    return Align(align_session, request.node.user_properties)
+    node = request.node
+    return Align(align_session, node.nodeid, lambda row: node.user_properties.extend(row.properties()), declared(node))
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """One table of all checks, where there were any."""
-    rows = list(_rows(terminalreporter))
-    if not rows or terminalreporter.verbosity < -1:
+def _session(config: pytest.Config, *given_objects: Any) -> AlignSession:
+    """The session of this process, made when it is first needed."""
+    if SESSION not in config.stash:
+        from .align.session import AlignSession
+        from .align.turns import Serving, Turns
+
+        worker = getattr(config, "workerinput", {})
+        uid = str(worker.get("testrunuid", ""))
+        made = AlignSession(given(config), *given_objects, turns=lambda folder: Turns(folder, uid), tests=config.stash[TESTS])
+        config.stash[SESSION] = made
+        config.pluginmanager.register(Serving(made.serve))
+    return config.stash[SESSION]
+
+
+# -- the end
+
+
+class Recorder:
+    """Keeps the reports that hold gates, on the process that the user sees."""
+
+    def __init__(self) -> None:
+        self.reports: list[pytest.TestReport] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep a test's report."""
+        if report.when == "call" and any(name == "align.outcome" for name, _ in report.user_properties):
+            self.reports.append(report)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Correct over all gates, save the baseline, write the summary; on a worker, tell what was left out."""
+    config = session.config
+    output = getattr(config, "workeroutput", None)
+    if output is not None:
+        output["align_deselected"] = config.stash[DESELECTED]
         return
-    terminalreporter.section("alignment")
-    widths = [max(len(row[column]) for row in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
-    for row in (COLUMNS, *rows):
-        terminalreporter.line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    reports, options = config.stash[RECORDER].reports, given(config)
+    if reports or "save" in options:
+        from .align.ending import Ending
+        from .align.rows import rows_of
+
+        rows = [row for report in reports for row in rows_of(report)]
+        ending = Ending(options, rows, exit_status=int(exitstatus), deselected=config.stash[DESELECTED])
+        session.exitstatus = ending.exit_status
+        config.stash[ENDING] = ending
 
 
-def _rows(terminalreporter: Any) -> Iterator[tuple[str, ...]]:
-    """The checks of all finished tests; properties travel from xdist's workers with their reports."""
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            if getattr(report, "when", "") == "call":
-                numbers = [(name, str(value)) for name, value in report.user_properties if name.startswith(PROPERTY)]
-                yield from _checks(numbers)
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """What a worker of pytest-xdist left out."""
+    stash = node.config.stash
+    stash[DESELECTED] = max(stash[DESELECTED], getattr(node, "workeroutput", {}).get("align_deselected", 0))
 
 
-def _checks(numbers: list[tuple[str, str]]) -> Iterator[tuple[str, ...]]:
-    """Rows from the flat list of properties: each check begins with its outcome."""
-    starts = [index for index, (name, _) in enumerate(numbers) if name == f"{PROPERTY}outcome"]
-    for start, end in zip(starts, [*starts[1:], len(numbers)], strict=False):
-        found = dict(numbers[start:end])
-        yield tuple(found.get(f"{PROPERTY}{column}", "") for column in COLUMNS)
-
-
-def _ini(name: str) -> str:
-    return f"align_{name.replace('-', '_')}"
-
-
-def _given(config: pytest.Config) -> dict[str, str]:
-    """Options that were given, on the command line or else in the ini file."""
-    found = {name: config.getoption(_ini(name)) or config.getini(_ini(name)) for name, _ in OPTIONS}
-    offline = config.getoption("align_offline") or config.getini("align_offline")
-    return {name: str(value) for name, value in found.items() if value} | ({"offline": "yes"} if offline else {})
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """One table of all gates, where there were any."""
+    if ENDING in config.stash:
+        config.stash[ENDING].show(terminalreporter)
 
 
 def _check_options(config: pytest.Config) -> None:
     """Turn a mistake in the options into a usage error (exit 4) before anything runs."""
     from ..prompts.errors import InputError
-    from .align import make_align_subject
+    from .align.subject import make_align_subject
 
     try:
-        make_align_subject(_given(config))
+        make_align_subject(given(config))
     except InputError as error:
         raise pytest.UsageError(str(error)) from None

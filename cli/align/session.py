@@ -1,0 +1,166 @@
+"""What the tests of a session share: the subject, loaded models, measured suites and the family of gates.
+
+A suite is measured once, through the same stages as `truenorth eval`, into a run folder of its own under `--align-report`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from ...evals.types import Comparison, EvalRun
+from ...prompts.errors import InputError, TruenorthError
+from ...prompts.files import sha256_bytes, to_json
+from ..baselines import find_part
+from ..evaluation import Models, Subject, is_run, run_evaluation, with_model
+from .family import Family
+from .models import Opened
+from .options import REPORTS
+from .subject import OWN, make_align_subject
+from .turns import Turns
+
+Part = Literal["suites", "pairs", "capability"]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell a user's mistake as one message, without our own frames."""
+    try:
+        yield
+    except TruenorthError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished evaluation and its folder."""
+
+    comparison: Comparison
+    folder: Path
+    part: str
+    """The suite, `pairs` or `capability`, as a file name."""
+    no_baseline: str = ""
+    """Why there is nothing to compare with."""
+
+    @property
+    def candidate(self) -> EvalRun:
+        """The measured model."""
+        return self.comparison.candidates[0].candidate
+
+    @property
+    def report(self) -> Path:
+        """The page that shows everything."""
+        return self.folder / "report" / "report.html"
+
+
+class AlignSession:
+    """What the tests of one process share.
+
+    Args:
+        options: the `--align-*` options that were given, by name.
+        model: a model object to measure instead of `--align-model` (any `evals.models.base.Generates`).
+        baseline: the same for `--align-baseline`.
+        reward_model: folder of a reward adapter instead of `--align-reward-model`.
+        turns: who measures, under pytest-xdist.
+        tests: ids of the tests that may decide gates.
+
+    Raises:
+        InputError: no model, or an option that is wrong.
+    """
+
+    def __init__(
+        self, options: Mapping[str, str], model: Any = None, baseline: Any = None, reward_model: Any = None,
+        *, turns: Callable[[Path], Turns] | None = None, tests: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        if "offline" in options:
+            os.environ["HF_HUB_OFFLINE"] = "1"
+        self.inconclusive = options.get("inconclusive", "fail")
+        self.saving = "save" in options and not {"compare", "baseline", "adapter"} & options.keys() and baseline is None
+        self.reports = Path(options.get("report", REPORTS))
+        self.compare = options.get("compare", "")
+        self.models = Models(_own(model), _own(baseline))
+        self.family = Family(tests)
+        self._turns = turns(self.reports) if turns else Turns(self.reports)
+        self._measured: dict[str, Measured] = {}
+        subject = make_align_subject({**options, **_names(self.models), **({"reward-model": str(reward_model)} if reward_model else {})})
+        if subject is None:
+            raise InputError("no model to measure", advice="Give --align-model M (a folder, a hub name, tiny, or recorded responses).")
+        self.subject = subject
+
+    @property
+    def suites(self) -> tuple[str, ...]:
+        """Names of the suites that were asked for, or the usual ones of the model."""
+        return self.subject.config.eval.suites
+
+    def measure(self, part: Part, suites: Sequence[str] = ()) -> Measured:
+        """Measure `suites`, or another part, unless that was done before; under pytest-xdist one process does it, the others read.
+
+        Raises:
+            TruenorthError: it can't be measured.
+        """
+        name = re.sub(r"[^A-Za-z0-9_.@+-]", "-", "-".join(suites) or part)
+        if name not in self._measured:
+            self._measured[name] = self._turns.take({"part": part, "suites": list(suites)}, lambda: self._run(name, part, suites))
+        return self._measured[name]
+
+    def open(self, *, is_baseline: bool) -> Any:
+        """The model that the options name, loaded.
+
+        Raises:
+            InputError: it is a recording, or there is no baseline model.
+        """
+        subject = self.subject
+        if is_baseline and subject.baseline and not is_run(subject.baseline):
+            subject = replace(subject, config=with_model(subject.config, subject.baseline), adapters={}, reward_model=None, baseline="")
+        elif is_baseline and not subject.adapters:
+            raise InputError("no model is the baseline", advice="Give --align-baseline M, a model.")
+        if subject.replay is not None:
+            raise InputError("a recording is no model", advice="Give --align-model M, a model.")
+        return self.models.get(subject, is_baseline=is_baseline)
+
+    def serve(self) -> None:
+        """Measure what other processes wait for, where this one is the one that measures."""
+        self._turns.serve(lambda wanted: self.measure(wanted["part"], wanted["suites"]))
+
+    def _run(self, name: str, part: Part, suites: Sequence[str]) -> Measured:
+        from filelock import FileLock
+
+        subject, missing = self._compared(name, self._narrowed(part, suites))
+        facts = sha256_bytes(to_json([subject.manifest_config(), self.models.identity]).encode())
+        folder = self.reports / f"{name}-{facts[:8]}"
+        self.reports.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            comparison, _ = run_evaluation(subject, folder, self.models)
+        return Measured(comparison, folder, name, missing)
+
+    def _narrowed(self, part: Part, suites: Sequence[str]) -> Subject:
+        kept = {"suites": tuple(suites)} | {other: () for other in ("pairs", "capability") if other != part}
+        config = self.subject.config
+        narrowed = config.model_copy(update={"eval": config.eval.model_copy(update=kept)})
+        return replace(self.subject, config=narrowed, suites_given=bool(suites))
+
+    def _compared(self, name: str, subject: Subject) -> tuple[Subject, str]:
+        """The subject with the saved baseline of this part, where one is asked for; and why there is none."""
+        if self.compare:
+            folder, missing = find_part(self.reports, self.compare, name)
+            return (replace(subject, baseline=str(folder), baseline_replay=None) if folder else subject), missing
+        return subject, "" if subject.baseline_label else "none was named: give --align-baseline, --align-adapter or --align-compare"
+
+
+def _own(model: Any) -> Any:
+    """The object that an overridden fixture gave; None where it is the plugin's own."""
+    return None if isinstance(model, Opened) else model
+
+
+def _names(models: Models) -> dict[str, str]:
+    """What reports call the given objects."""
+    return ({"model": OWN} if models.candidate is not None else {}) | (
+        {"baseline": f"{OWN} baseline"} if models.baseline is not None else {}
+    )
