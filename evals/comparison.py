@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .adjust import adjusted
 from .checks import check_adapter, check_comparable, check_invalid, check_probe, check_self, differences
 from .estimate import ALPHA, paired_delta
 from .gates import decide
 from .metrics import METRICS
-from .slices import cut_items
+from .slices import cut_items, measure_both
 from .types import CandidateComparison, Comparison, EvalRun, Gate, GateDecision, MetricDelta, Verdict
 
 _WORST: tuple[Verdict, ...] = ("fail", "none", "inconclusive", "pass")
@@ -77,4 +78,5 @@ def _candidate(
         absolute = [decision for decision in decisions if decision.gate.margin is None]
         return CandidateComparison(run, (), decisions, "none" if found else verdict_of(absolute), found)
     decisions = (*decide(gates, run, baseline, alpha=alpha), *made)
-    return CandidateComparison(run, deltas(baseline, run, alpha=alpha), decisions, verdict_of(decisions))
+    found_deltas = adjusted(deltas(baseline, run, alpha=alpha), gates)
+    return CandidateComparison(run, found_deltas, decisions, verdict_of(decisions), paired=measure_both(baseline, run))

@@ -3,6 +3,7 @@
 Which estimator is used, and why:
 - rates, every item its own cluster: Wilson; Newcombe's method 10 and exact McNemar for the paired difference;
 - rates, items that share clusters: Wilson with the effective sample size; Newcombe's form of the difference with cluster-robust parts;
+- metrics that combine several sums (gaps, calibration, means of means): cluster bootstrap, the same draws for base and tuned;
 - everything else: ratio estimator with cluster-robust t.
 Leaves out what is measured (`metrics/`) and what is required of it (`gates.py`).
 """
@@ -13,16 +14,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .metrics import Metric
+from .statistics.bootstrap import cluster_bootstrap
 from .statistics.clusters import cluster_difference, cluster_ratio
 from .statistics.interval import Interval, inverted_p
 from .statistics.mcnemar import mcnemar_exact
-from .statistics.newcombe import newcombe_clustered, newcombe_paired
+from .statistics.newcombe import PairedRates, newcombe_paired
 from .statistics.power import mde_normal, mde_paired
-from .statistics.wilson import wilson, wilson_clustered
+from .statistics.wilson import clustered_rate, rate_interval
 from .types import ItemValue, MetricDelta, MetricResult
 
 ALPHA = 0.05
+DRAWS = 2000
+"""Bootstrap replicates of one row of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ def estimate(
     valid = [item for item in items if item.value is not None]
     found = estimate_one(metric, valid)
     value, low, high = _limits(found, alpha)
-    reason = "" if found else f"none of {len(items)} items has a value"
+    reason = "" if found else _why_none(metric, items, valid)
     return MetricResult(
         metric.name,
         suite,
@@ -125,11 +132,14 @@ def estimate_one(metric: Metric, items: Sequence[ItemValue]) -> Estimate | None:
     if not sum(weights) > 0:
         return None
     n, n_clusters = len(items), len(set(clusters))
+    if metric.combine is not None:
+        return _bootstrap(metric, [items], clusters)
     if metric.binary and n_clusters == n:
-        return Estimate("wilson", lambda alpha: wilson(sum(values), n, alpha), n, n)
+        return Estimate("wilson", lambda alpha: rate_interval(sum(values), n, alpha), n, n)
+    mean = cluster_ratio(values, weights, clusters)
     if metric.binary:
-        return Estimate("wilson_clustered", lambda alpha: wilson_clustered(values, clusters, alpha), n, n_clusters)
-    return Estimate("cluster_t", cluster_ratio(values, weights, clusters).interval, n, n_clusters)
+        return Estimate("wilson_clustered", lambda alpha: clustered_rate(mean, n, alpha), n, n_clusters)
+    return Estimate("cluster_t", mean.interval, n, n_clusters)
 
 
 def estimate_difference(metric: Metric, pairs: Sequence[Pair]) -> Estimate | None:
@@ -139,14 +149,52 @@ def estimate_difference(metric: Metric, pairs: Sequence[Pair]) -> Estimate | Non
     if not sum(b.weight for b in base) > 0 or not sum(t.weight for t in tuned) > 0:
         return None
     n, n_clusters = len(pairs), len(set(clusters))
+    if metric.combine is not None:
+        return _bootstrap(metric, [base, tuned], clusters)
     if n_clusters == n and _is_binary(metric, pairs):
         lost, gained = discordant(pairs)
         both = sum(_value(b) == _value(t) == 1 for b, t in pairs)
         return Estimate("newcombe", lambda alpha: newcombe_paired(both, lost, gained, n - both - lost - gained, alpha), n, n)
     if metric.binary:
-        before, after = _columns(base)[0], _columns(tuned)[0]
-        return Estimate("newcombe_clustered", lambda alpha: newcombe_clustered(before, after, clusters, alpha), n, n_clusters)
+        rates = PairedRates.of(_columns(base)[0], _columns(tuned)[0], clusters)
+        return Estimate("newcombe_clustered", rates.interval, n, n_clusters)
     return Estimate("cluster_t", cluster_difference(_columns(base), _columns(tuned), clusters).interval, n, n_clusters)
+
+
+def _bootstrap(metric: Metric, sides: Sequence[Sequence[ItemValue]], clusters: Sequence[str]) -> Estimate | None:
+    """Of one side, or of the second minus the first; None where a side's metric does not exist."""
+    assert metric.combine is not None
+    parts = [sorted({item.part for item in side}) for side in sides]
+    columns = [column for side, names in zip(sides, parts, strict=True) for column in _totals(side, names)]
+    combine = metric.combine
+
+    def statistic(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        found, start = [], 0
+        for names in parts:
+            sums, weights = (totals[..., start + k * len(names) : start + (k + 1) * len(names)] for k in (0, 1))
+            found.append(combine(names, sums, weights))
+            start += 2 * len(names)
+        return found[-1] - found[0] if len(found) > 1 else found[0]
+
+    replicates = cluster_bootstrap(np.stack(columns, axis=1), clusters, statistic, draws=DRAWS)
+    if not math.isfinite(replicates.value):
+        return None
+    return Estimate("cluster_bootstrap", replicates.basic, len(sides[0]), len(set(clusters)))
+
+
+def _totals(side: Sequence[ItemValue], names: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Values by part, then weights by part: one column each."""
+    place = {name: number for number, name in enumerate(names)}
+    at = np.array([place[item.part] for item in side])
+    inside = at[:, None] == np.arange(len(names))
+    values, weights = (np.array(column)[:, None] * inside for column in _columns(side))
+    return [*values.T, *weights.T]
+
+
+def _why_none(metric: Metric, items: Sequence[ItemValue], valid: Sequence[ItemValue]) -> str:
+    if not valid:
+        return f"none of {len(items)} items has a value"
+    return f"{metric.name} needs items of more than one kind; these {len(valid)} are all of one"
 
 
 def _is_binary(metric: Metric, pairs: Sequence[Pair]) -> bool:

@@ -20,6 +20,8 @@ from .metrics import METRICS
 from .plan import nearest
 from .slices import Cut, cut_items
 from .statistics.holm import holm
+from .statistics.interval import Interval
+from .statistics.noninferiority import side_of
 from .statistics.power import n_to_decide
 from .types import EvalRun, Gate, GateDecision, GateOutcome, ItemValue
 
@@ -28,7 +30,7 @@ def make_gates(configs: Iterable[GateConfig]) -> tuple[Gate, ...]:
     """Gates of a profile or gates file.
 
     Raises:
-        InputError: an unknown metric, or two gates of one name.
+        InputError: an unknown metric, a difference of one that is a comparison itself, or two gates of one name.
     """
     gates = [_make_gate(config) for config in configs]
     for gate in gates:
@@ -74,6 +76,9 @@ def _make_gate(config: GateConfig) -> Gate:
     relative = config.max_delta if config.min_delta is None else config.min_delta
     direction: Literal["min", "max"] = "max" if config.min is None and config.min_delta is None else "min"
     change = "" if relative is None else "change of"
+    if relative is not None and METRICS[config.metric].source == "both":
+        advice = "Give `min` or `max`: it compares tuned with base already."
+        raise InputError(f"{config.metric} has no difference to the baseline", field="eval.gates", advice=advice)
     name = config.name or " ".join(part for part in (change, config.metric, config.suite, config.decoding) if part)
     return Gate(name, config.metric, config.suite, config.decoding, direction, absolute, relative, config.kind)
 
@@ -92,15 +97,16 @@ def _limit(gate: Gate) -> float:
 
 def _evidence(gate: Gate, candidate: EvalRun, baseline: EvalRun | None, alpha: float) -> _Evidence:
     _known_metric(gate.metric)
-    limit, tuned = _limit(gate), find_items(candidate, gate)
+    limit, compares = _limit(gate), METRICS[gate.metric].source == "both"
+    if baseline is None and (compares or gate.margin is not None):
+        return _Evidence(reason="needs a baseline")
+    tuned = find_items(candidate, gate, baseline)
     if isinstance(tuned, str):
         return _Evidence(reason=tuned)
-    if gate.margin is None:
+    if gate.margin is None or baseline is None:
         valid = [item for item in tuned if item.value is not None]
         found = estimate_one(METRICS[gate.metric], valid)
         return _weigh(gate, found, limit, alpha) if found else _Evidence(reason=f"none of {len(tuned)} items has a value")
-    if baseline is None:
-        return _Evidence(reason="needs a baseline")
     base = find_items(baseline, gate)
     if isinstance(base, str):
         return _Evidence(reason=f"baseline: {base}")
@@ -108,9 +114,9 @@ def _evidence(gate: Gate, candidate: EvalRun, baseline: EvalRun | None, alpha: f
     return _weigh(gate, found, limit, alpha) if found else _Evidence(reason="no item has a value in both models")
 
 
-def find_items(run: EvalRun, gate: Gate) -> list[ItemValue] | str:
+def find_items(run: EvalRun, gate: Gate, baseline: EvalRun | None = None) -> list[ItemValue] | str:
     """Items that a gate reads: of its suite, or of all suites together when it names none; else why there are none."""
-    cuts = {cut: items for cut, items in cut_items(run, [gate.metric]).items() if not cut.subset}
+    cuts = {cut: items for cut, items in cut_items(run, [gate.metric], baseline).items() if not cut.subset}
     fitting = {cut: items for cut, items in cuts.items() if gate.suite in ("", cut.suite) and gate.decoding in ("", cut.decoding)}
     if not fitting:
         return _why_none(gate, cuts)
@@ -147,14 +153,14 @@ def _decision(gate: Gate, found: _Evidence, adjusted: float | None, alpha: float
         return GateDecision(gate, outcome, found.value, found.low, found.high, found.n)
     if found.low is None or found.high is None:
         return GateDecision(gate, "inconclusive", found.value, None, None, found.n, None, found.reason)
-    near, far = (found.low, found.high) if gate.direction == "min" else (found.high, found.low)
-    if _good(gate, near, limit):
+    side = side_of(Interval(found.value, found.low, found.high), limit, at_least=gate.direction == "min")
+    if side == "good":
         outcome, reason = "pass", ""
-    elif not _good(gate, far, limit) and adjusted is not None and adjusted < alpha:
+    elif side == "bad" and adjusted is not None and adjusted < alpha:
         outcome, reason = "fail", ""
     else:
-        beyond = not _good(gate, far, limit)
-        reason = "beyond the limit, but not after Holm's correction" if beyond else "the interval holds the limit"
         outcome = "inconclusive"
+        reason = "beyond the limit, but not after Holm's correction" if side == "bad" else "the interval holds the limit"
+    near = found.low if gate.direction == "min" else found.high
     needed = n_to_decide(found.n, abs(near - found.value), abs(found.value - limit)) if outcome == "inconclusive" else None
     return GateDecision(gate, outcome, found.value, found.low, found.high, found.n, adjusted, reason, needed)

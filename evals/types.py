@@ -80,6 +80,16 @@ class Score:
     kl_exact: float | None = None
     kl_k1: float | None = None
     kl_k3: float | None = None
+    kl_forward: float | None = None
+    """KL(base || tuned) over the base's own response to the same prompt and sample, in nats, summed."""
+    independent: float | None = None
+    """Reward by a reward model that the policy was not trained against."""
+    preferred: float | None = None
+    """By a comparing judge in both orders: 1 this response, 0 the base's, 0.5 a tie or a change of mind."""
+    consistent: bool | None = None
+    """Whether the judge preferred the same response in both orders."""
+    moved: tuple[tuple[str, float], ...] = ()
+    """Tokens of the response where the policy differs most from its base: text and KL in nats, largest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,11 @@ class PairScore:
     chosen_words: int | None = None
     """Words of the response, for the baseline that looks at length alone; None where it was not counted."""
     rejected_words: int | None = None
+    chosen_marks: int | None = None
+    """Marks of layout in the response (list items, headings, bold, code), for the gap between plain and decorated ones."""
+    rejected_marks: int | None = None
+    chosen_alone: float | None = None
+    """The chosen response's reward in a batch of its own, of the first pairs of a set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,10 @@ class DocumentScore:
     task: str
     doc_id: str
     acc: float
+    group: str = ""
+    """The group that was asked for, where the task is one of its members."""
+    cluster: str = ""
+    """As in `Prompt`: documents about the same passage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +138,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class ItemValue:
-    """One item's contribution to a metric; the metric is sum(value) / sum(weight).
+    """One item's contribution to a metric; the metric is sum(value) / sum(weight), unless it combines parts (`Metric.combine`).
 
     `item` pairs base with tuned: same suite, prompt and sample (or pair, or document). `value=None` marks an invalid item:
     out of the denominator, counted, shown with bounds.
@@ -129,6 +148,8 @@ class ItemValue:
     cluster: str
     value: float | None
     weight: float = 1.0
+    part: str = ""
+    """What the item's sums are kept apart by, in metrics that combine several: a task of a group, a bin of probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +162,7 @@ class MetricResult:
     """Category; empty for the overall row."""
     decoding: str
     estimator: str
-    """How value and interval were computed, e.g. `wilson`, `wilson_clustered`, `cluster_t`; for differences `newcombe`."""
+    """How value and interval were computed: `wilson`, `wilson_clustered`, `cluster_t`, `cluster_bootstrap`; for differences `newcombe`."""
     unit: str
     value: float | None
     ci_low: float | None
@@ -180,6 +201,8 @@ class MetricDelta:
     lost: int = 0
     """Items where only the base counts (McNemar's b)."""
     reason: str = ""
+    p_adjusted: float | None = None
+    """Holm over the overall rows that a gate is declared for; Benjamini-Hochberg over the categories of one table; else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +256,8 @@ class JudgeCard:
     specificity: float | None
     bias: float | None
     """Predicted minus labelled refusal rate."""
+    n_refusals: int = 0
+    """Of `n`, those that the labels call a refusal, in full or in part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +300,16 @@ class EvalRun:
 
 
 @dataclass(frozen=True, slots=True)
+class CorrectedRate:
+    """A rate as people would judge it, beside the judge's own: `estimator` says how (`ppi`, `rogan_gladen`; `correction.py`)."""
+
+    tuned: MetricResult
+    base: MetricResult | None = None
+    delta: MetricDelta | None = None
+    """None where the correction holds for one model at a time."""
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateComparison:
     """One candidate against the baseline."""
 
@@ -286,6 +321,8 @@ class CandidateComparison:
     """`none` when the two can't be compared or no gate is declared."""
     differences: tuple[str, ...] = ()
     """What makes the two runs incomparable: prompts, judge, template, decoding, settings. Empty: comparable."""
+    paired: tuple[MetricResult, ...] = ()
+    """Metrics of the two runs together: win rate, flips. Empty without a baseline."""
 
 
 @dataclass(frozen=True, slots=True)

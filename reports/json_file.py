@@ -8,8 +8,7 @@ from typing import Any
 from ..evals.types import SCHEMA_VERSION, CandidateComparison, EvalRun, GateDecision, MetricDelta, MetricResult, Record
 from ..prompts.files import to_json
 from .headline import headline, sorted_decisions
-from .report import Report, key_of, rows_of
-from .sections.differences import adjusted_p_values
+from .report import Report, rows_of
 
 
 def render_json(report: Report) -> str:
@@ -39,16 +38,14 @@ def results(report: Report) -> dict[str, Any]:
 
 def _candidate(report: Report, comparison: CandidateComparison) -> dict[str, Any]:
     said = headline(report, comparison)
-    adjusted = adjusted_p_values(report, comparison)
     return {
         "label": comparison.candidate.model.label,
         "verdict": comparison.verdict,
         "headline": said.sentence,
         "differences": list(comparison.differences),
         "gates": [_gate(decision) for decision in sorted_decisions(comparison)],
-        "deltas": [
-            _delta(row.delta, row.base, adjusted.get(key_of(row.tuned))) for row in rows_of(report, comparison) if row.delta is not None
-        ],
+        "deltas": [_delta(row.delta, row.base) for row in rows_of(report, comparison) if row.delta is not None],
+        "paired": [_metric(result) for result in comparison.paired],
     }
 
 
@@ -57,8 +54,8 @@ def _gate(decision: GateDecision) -> dict[str, Any]:
     return {**row.pop("gate"), **row}
 
 
-def _delta(delta: MetricDelta, base: MetricResult | None, p_adjusted: float | None) -> dict[str, Any]:
-    return {**asdict(delta), "baseline_value": base.value if base else None, "p_adjusted": p_adjusted}
+def _delta(delta: MetricDelta, base: MetricResult | None) -> dict[str, Any]:
+    return {**asdict(delta), "baseline_value": base.value if base else None}
 
 
 def _model(run: EvalRun) -> dict[str, Any]:

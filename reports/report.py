@@ -55,14 +55,14 @@ def key_of(item: MetricResult | MetricDelta) -> Key:
 
 
 def rows_of(report: Report, comparison: CandidateComparison) -> Iterator[Row]:
-    """Every metric of a candidate with the baseline's value and the difference, in the candidate's order.
+    """Every metric of a candidate with the baseline's value and the difference, in the candidate's order, then those of the two together.
 
     Runs that can't be compared are not put side by side: their rows have no base.
     """
     comparable = report.baseline is not None and not comparison.differences
     base = {key_of(item): item for item in report.baseline.metrics} if report.baseline and comparable else {}
     deltas = {key_of(item): item for item in comparison.deltas}
-    for tuned in comparison.candidate.metrics:
+    for tuned in (*comparison.candidate.metrics, *comparison.paired):
         yield Row(tuned, base.get(key_of(tuned)), deltas.get(key_of(tuned)))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from . import capability, kl, pairwise, refusal, reward
+from . import attack, bias, calibration, capability, kl, paired, pairwise, refusal, reward
 from .base import Metric
 
-_FAMILIES = (refusal, kl, reward, pairwise, capability)
+_FAMILIES = (refusal, attack, paired, kl, reward, pairwise, calibration, bias, capability)
 
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for family in _FAMILIES for metric in family.METRICS})
 """Every registered metric by name, in the order of the tables."""

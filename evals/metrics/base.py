@@ -6,14 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..types import ItemValue, PairScore, Record
 
-Source = Literal["records", "pairs", "documents"]
+Source = Literal["records", "pairs", "documents", "groups", "both"]
+Combine = Callable[[Sequence[str], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""(names of the parts, sums of values, sums of weights), sums of shape (..., parts), to the metric, shape (...,); NaN where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number that a run is read by; its value is sum(value) / sum(weight) over items."""
+    """One number that a run is read by; its value is sum(value) / sum(weight) over items, or what `combine` makes of such sums."""
 
     name: str
     unit: str
@@ -21,7 +26,7 @@ class Metric:
     higher_is_better: bool | None
     """None: neither direction is better in itself."""
     source: Source
-    """Which rows `items` takes: `Record`, `PairScore` or `DocumentScore`."""
+    """Which rows `items` takes: `Record`, `PairScore`, `DocumentScore` (of one task, or of a group), or (base, tuned) records."""
     items: Callable[[Sequence[Any]], list[ItemValue]]
     """Per-item values of the rows that the metric applies to; empty when it applies to none."""
     binary: bool
@@ -30,6 +35,8 @@ class Metric:
     formula: str
     needs_judge: bool = False
     """Whether it rests on a judge's verdicts."""
+    combine: Combine | None = None
+    """For metrics that are no single ratio: made from the sums of the items' parts, with intervals by cluster bootstrap."""
 
 
 def record_item(record: Record, value: float | None, weight: float = 1.0) -> ItemValue:

@@ -1,7 +1,8 @@
 """KL(tuned || base) of the responses that the tuned model gave, in nats; per sequence and per token, in three estimators.
 
 The sums over a response's tokens come from `evals/kl.py`. k1 and k3 estimate a KL only on responses sampled at temperature 1, where they
-check `exact`, and are left out elsewhere; on greedy responses `exact` is the divergence along the greedy path.
+check `exact`, and are left out elsewhere; on greedy responses `exact` is the divergence along the greedy path. All of these are the
+reverse KL, on the policy's responses; `kl_forward_seq` is the other direction, on the base's.
 """
 
 from __future__ import annotations
@@ -57,4 +58,24 @@ def _metric(estimator: str, per: Literal["seq", "token"]) -> Metric:
     )
 
 
-METRICS = tuple(_metric(estimator, per) for estimator in _FORMULAS for per in ("seq", "token"))
+def forward_items(records: Sequence[Record]) -> list[ItemValue]:
+    """KL(base || tuned) over the base's responses to the same prompts; none where it was not measured."""
+    values = [row.score.kl_forward if row.score else None for row in records]
+    if all(value is None for value in values):
+        return []
+    return [record_item(row, value) for row, value in zip(records, values, strict=True)]
+
+
+METRICS = (
+    *(_metric(estimator, per) for estimator in _FORMULAS for per in ("seq", "token")),
+    Metric(
+        "kl_forward_seq",
+        "nats/sequence",
+        None,
+        "records",
+        forward_items,
+        False,
+        "How much of what the base says the policy has lost: large where it dropped a kind of answer, which the reverse KL does not see.",
+        "sum_v base(v) log(base(v) / pi(v)), summed over positions of the base's own response; mean over responses",
+    ),
+)

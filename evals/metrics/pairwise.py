@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 from ..types import ItemValue, PairScore
@@ -15,10 +14,6 @@ def _items(value: Callable[[float], float]) -> Callable[[Sequence[PairScore]], l
 
 def _right(margin: float) -> float:
     return 0.5 if margin == 0 else float(margin > 0)
-
-
-def _log_loss(margin: float) -> float:
-    return max(0.0, -margin) + math.log1p(math.exp(-abs(margin)))
 
 
 METRICS = (
@@ -51,15 +46,5 @@ METRICS = (
         False,
         "Mean difference of the scores, in the reward model's own units.",
         "mean of r(chosen) - r(rejected)",
-    ),
-    Metric(
-        "log_loss",
-        "nats",
-        False,
-        "pairs",
-        _items(_log_loss),
-        False,
-        "Bradley-Terry loss: how surprised the reward model is by the preferences.",
-        "mean of -log sigmoid(r(chosen) - r(rejected))",
     ),
 )

@@ -2,8 +2,8 @@
 
 Linearisation (Cochran 1977, 6.4) with cluster totals and the factor sqrt(G / (G - 1)); t quantiles with G - 1 degrees of freedom
 (the form of Inspect's `stderr(cluster=)` when all weights are 1). G clusters; every item its own cluster gives the ordinary
-standard error of a mean. Leaves out the bootstrap, and the small-G corrections (CR2, wild bootstrap): below about 10 clusters
-read the interval as a lower bound of the uncertainty.
+standard error of a mean. Leaves out the bootstrap (`bootstrap.py`) and the small-G corrections (CR2, wild bootstrap): below about 10
+clusters read the interval as a lower bound of the uncertainty.
 """
 
 from __future__ import annotations
@@ -61,9 +61,15 @@ def cluster_difference(
 
 
 def cluster_sums(values: Floats, clusters: Sequence[str]) -> Floats:
-    """Sum of `values` in each cluster, shape (G,)."""
-    _, index = np.unique(np.asarray(clusters), return_inverse=True)
-    return np.bincount(index, weights=values).astype(np.float64)
+    """Sum of `values` in each cluster, shape (G,), clusters in the order of their names."""
+    index, groups = cluster_index(clusters)
+    return np.bincount(index, weights=values, minlength=groups).astype(np.float64)
+
+
+def cluster_index(clusters: Sequence[str]) -> tuple[NDArray[np.intp], int]:
+    """Number of each item's cluster, in the order of their names, shape (n,), and how many clusters there are."""
+    place = {name: number for number, name in enumerate(sorted(set(clusters)))}
+    return np.fromiter((place[name] for name in clusters), np.intp, len(clusters)), len(place)
 
 
 def t_quantile(df: int, alpha: float) -> float:
@@ -79,11 +85,21 @@ def _ratio(values: Floats, weights: Floats) -> tuple[float, Floats]:
     return value, (values - value * weights) / total
 
 
+def mean_of(values: Floats, residual_sums: Floats) -> ClusterEstimate:
+    """Mean of `values`, shape (n,), from the clusters' sums of `values - mean`, shape (G,)."""
+    n = len(values)
+    return _robust(float(values.mean()), residual_sums / n, float(np.abs(values - values.mean()).max()) / n)
+
+
 def _estimate(value: float, influence: Floats, clusters: Sequence[str]) -> ClusterEstimate:
-    sums = cluster_sums(influence, clusters)
+    return _robust(value, cluster_sums(influence, clusters), float(np.abs(influence).max()))
+
+
+def _robust(value: float, sums: Floats, largest: float) -> ClusterEstimate:
+    """Standard error from the clusters' sums of influence; what is no more than rounding counts as 0."""
     groups = len(sums)
     if groups < 2:
         return ClusterEstimate(value, float("nan"), groups)
     variance = groups / (groups - 1) * float((sums**2).sum())
-    rounding = (4 * np.finfo(float).eps * max(abs(value), float(np.abs(influence).max()))) ** 2
+    rounding = (4 * np.finfo(float).eps * max(abs(value), largest)) ** 2
     return ClusterEstimate(value, 0.0 if variance <= rounding else variance**0.5, groups)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .clusters import cluster_sums
+from .clusters import ClusterEstimate, cluster_index, mean_of
 from .interval import Interval
-from .wilson import wilson, wilson_clustered
+from .wilson import clustered_rate, wilson
 
 
 def newcombe_paired(both: int, lost: int, gained: int, neither: int, alpha: float = 0.05) -> Interval:
@@ -37,22 +39,53 @@ def newcombe_paired(both: int, lost: int, gained: int, neither: int, alpha: floa
 
 
 def newcombe_clustered(base: Sequence[float], tuned: Sequence[float], clusters: Sequence[str], alpha: float = 0.05) -> Interval:
-    """Interval of mean(tuned) - mean(base) for paired values in [0, 1] that are dependent within clusters.
+    """Interval of mean(tuned) - mean(base) for paired values in [0, 1] that are dependent within clusters; see `PairedRates`."""
+    return PairedRates.of(base, tuned, clusters).interval(alpha)
 
-    When all clusters differ by the same amount, no variation was seen: each cluster then counts as one pair without a difference, and
-    the half width is the upper Wilson limit of 0 in G. Limits are NaN with fewer than two clusters.
-    """
-    before, after = np.asarray(base, float), np.asarray(tuned, float)
-    shift = cluster_sums(after - before, clusters)
-    value, groups = float((after - before).mean()), len(shift)
-    sizes = cluster_sums(np.ones_like(before), clusters)
-    if groups > 1 and np.allclose(shift, value * sizes, atol=1e-12):
-        half = wilson(0, groups, alpha).high
-        return Interval(value, max(-1.0, value - half), min(1.0, value + half))
-    first, second = cluster_sums(before - before.mean(), clusters), cluster_sums(after - after.mean(), clusters)
-    spread = math.sqrt(float(first @ first) * float(second @ second))
-    correlation = float(first @ second) / spread if spread > 0 else 0.0
-    return square_and_add(wilson_clustered(base, clusters, alpha), wilson_clustered(tuned, clusters, alpha), correlation)
+
+@dataclass(frozen=True, slots=True)
+class PairedRates:
+    """Two rates over the same clustered items, with what their difference needs at any level."""
+
+    base: ClusterEstimate
+    tuned: ClusterEstimate
+    correlation: float
+    """Of the two estimates, from the clusters' totals."""
+    varies: bool
+    """Whether any two clusters differ by different amounts."""
+    n: int
+
+    @classmethod
+    def of(cls, base: Sequence[float], tuned: Sequence[float], clusters: Sequence[str]) -> PairedRates:
+        """From paired values in [0, 1], one of each and a cluster name per item."""
+        before, after = np.asarray(base, float), np.asarray(tuned, float)
+        index, groups = cluster_index(clusters)
+
+        def sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.bincount(index, weights=values, minlength=groups)
+
+        first, second = sums(before - before.mean()), sums(after - after.mean())
+        spread = math.sqrt(float(first @ first) * float(second @ second))
+        even = sums(np.full(len(index), float((after - before).mean())))
+        return cls(
+            mean_of(before, first),
+            mean_of(after, second),
+            float(first @ second) / spread if spread > 0 else 0.0,
+            not np.allclose(sums(after - before), even, atol=1e-12),
+            len(index),
+        )
+
+    def interval(self, alpha: float = 0.05) -> Interval:
+        """Interval of tuned minus base.
+
+        When all clusters differ by the same amount, no variation was seen: each cluster then counts as one pair without a difference, and
+        the half width is the upper Wilson limit of 0 in G. Limits are NaN with fewer than two clusters.
+        """
+        value, groups = self.tuned.value - self.base.value, self.base.n_clusters
+        if groups > 1 and not self.varies:
+            half = wilson(0, groups, alpha).high
+            return Interval(value, max(-1.0, value - half), min(1.0, value + half))
+        return square_and_add(clustered_rate(self.base, self.n, alpha), clustered_rate(self.tuned, self.n, alpha), self.correlation)
 
 
 def square_and_add(base: Interval, tuned: Interval, correlation: float) -> Interval:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...evals.statistics.holm import holm
 from ...evals.types import CandidateComparison, EvalRun, MetricResult
-from ..report import Key, Report, Row, key_of, overall_rows, rows_of
+from ..report import Report, Row, overall_rows, rows_of
 from ..section import Block, Cell, CsvValue, Export, Section, Table
 from ..svg import Interval, difference, difference_axis, ticks
 from ..words import (
@@ -88,17 +87,16 @@ def _reach(rows: list[Row]) -> float:
 
 
 def _all(report: Report, comparison: CandidateComparison) -> Table:
-    adjusted = adjusted_p_values(report, comparison)
-    rows = tuple(_number_row(row, adjusted.get(key_of(row.tuned))) for row in rows_of(report, comparison))
-    columns = ("Metric", "Base", "Tuned", "Difference", "p", "p, Holm", "Smallest visible", "n", "Invalid", "Estimator")
+    rows = tuple(_number_row(row) for row in rows_of(report, comparison))
+    columns = ("Metric", "Base", "Tuned", "Difference", "p", "p, adjusted", "Smallest visible", "n", "Invalid", "Estimator")
     note = (
-        "p is two-sided. Holm's correction is over the metrics that a gate is declared for. Smallest visible: the difference found with "
-        "80% power. Subsets are for reading, not for deciding."
+        "p is two-sided. Adjusted: by Holm over the numbers that a gate is declared for, by Benjamini-Hochberg over the categories of "
+        "one table. Smallest visible: the difference found with 80% power. Subsets are for reading, not for deciding."
     )
     return Table(f"Every number of {comparison.candidate.model.label}", columns, rows, frozenset(range(1, 9)), note=note, collapsed=True)
 
 
-def _number_row(row: Row, adjusted: float | None) -> tuple[Cell, ...]:
+def _number_row(row: Row) -> tuple[Cell, ...]:
     tuned, base, delta, rate = row.tuned, row.base, row.delta, is_rate(row.tuned.metric, row.tuned.unit)
     where = where_text(tuned.suite, tuned.decoding, tuned.subset)
     return (
@@ -110,7 +108,7 @@ def _number_row(row: Row, adjusted: float | None) -> tuple[Cell, ...]:
             detail=interval_text(delta.ci_low, delta.ci_high, rate=rate, change=True) if delta else "",
         ),
         Cell(p_text(delta.p_value) if delta else ""),
-        Cell(p_text(adjusted)),
+        Cell(p_text(delta.p_adjusted) if delta else ""),
         Cell(change_text(delta.mde, rate=rate, unit=False).lstrip("+") if delta and delta.mde is not None else ""),
         Cell(f"{tuned.n:,}"),
         Cell(f"{tuned.n_invalid:,}"),
@@ -124,28 +122,16 @@ def _value_cell(result: MetricResult | None, rate: bool) -> Cell:
     return Cell(value_text(result.value, rate=rate), detail=interval_text(result.ci_low, result.ci_high, rate=rate) or result.reason)
 
 
-def adjusted_p_values(report: Report, comparison: CandidateComparison) -> dict[Key, float]:
-    """Holm-adjusted p of the differences whose metric a gate is declared for."""
-    gated = {(item.gate.metric, item.gate.suite, item.gate.decoding) for item in comparison.decisions if item.gate.kind == "gate"}
-    family = {
-        key_of(row.tuned): row.delta.p_value
-        for row in overall_rows(report, comparison)
-        if (row.tuned.metric, row.tuned.suite, row.tuned.decoding) in gated and row.delta and row.delta.p_value is not None
-    }
-    return dict(zip(family, holm(list(family.values())), strict=True))
-
-
 def _csv_rows(report: Report) -> Iterator[dict[str, CsvValue]]:
     if report.baseline:
         for result in report.baseline.metrics:
-            yield _csv_row(report, report.baseline, Row(result, None, None), None)
+            yield _csv_row(report, report.baseline, Row(result, None, None))
     for comparison in report.comparison.candidates:
-        adjusted = adjusted_p_values(report, comparison)
         for row in rows_of(report, comparison):
-            yield _csv_row(report, comparison.candidate, row, adjusted.get(key_of(row.tuned)))
+            yield _csv_row(report, comparison.candidate, row)
 
 
-def _csv_row(report: Report, run: EvalRun, row: Row, adjusted: float | None) -> dict[str, CsvValue]:
+def _csv_row(report: Report, run: EvalRun, row: Row) -> dict[str, CsvValue]:
     result, delta = row.tuned, row.delta
     is_candidate = report.baseline is not None and run is not report.baseline
     return {
@@ -169,7 +155,7 @@ def _csv_row(report: Report, run: EvalRun, row: Row, adjusted: float | None) -> 
         "delta_ci_low": delta.ci_low if delta else None,
         "delta_ci_high": delta.ci_high if delta else None,
         "p_value": delta.p_value if delta else None,
-        "p_adjusted": adjusted,
+        "p_adjusted": delta.p_adjusted if delta else None,
         "mde": delta.mde if delta else None,
         "higher_is_better": result.higher_is_better,
         "judge": result.judge,

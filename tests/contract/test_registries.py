@@ -24,8 +24,8 @@ def test_every_metric_is_documented_and_no_other():
 @pytest.mark.parametrize("name", METRICS)
 def test_documentation_gives_formula_unit_estimator_and_source(name):
     formula, unit, estimator, source = documented()[name]
-    assert (formula, unit) == (METRICS[name].formula, METRICS[name].unit)
-    assert estimator.startswith("Wilson" if METRICS[name].binary else "ratio")
+    assert (formula.replace("\\|", "|"), unit) == (METRICS[name].formula, METRICS[name].unit)
+    assert estimator.startswith("Wilson" if METRICS[name].binary else "sums by part" if METRICS[name].combine else "ratio")
     assert source
 
 
