@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mistral_common.protocol.instruct.messages import AssistantMessage, SystemMessage, UserMessage
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
+from mistral_shape import pieces_and_merges
 from truenorth.prompts.errors import InputError
 from truenorth.prompts.rows import parse_messages
 from truenorth.prompts.template import MistralTemplate, count_markers, render
@@ -36,18 +37,6 @@ def template(request, theirs):
     if request.param == "metaspace":
         return MistralTemplate(LlamaTokenizer(vocab=vocabulary, merges=merges))
     return MistralTemplate(PreTrainedTokenizerFast(tokenizer_object=with_normalizer(vocabulary, merges), bos_token="<s>", eos_token="</s>"))
-
-
-def pieces_and_merges(tokenizer):
-    """Vocabulary and merge list of the SentencePiece model: a pair merges in the order of its whole piece's score."""
-    model = tokenizer.instruct_tokenizer.tokenizer._model
-    vocabulary = {model.id_to_piece(i): i for i in range(model.get_piece_size())}
-    plain = {piece: i for piece, i in vocabulary.items() if not (model.is_byte(i) or model.is_control(i) or model.is_unknown(i))}
-    merges = []
-    for piece in sorted(plain, key=lambda p: -model.get_score(plain[p])):
-        halves = [(piece[:cut], piece[cut:]) for cut in range(1, len(piece)) if piece[:cut] in plain and piece[cut:] in plain]
-        merges += sorted(halves, key=lambda half: (plain[half[0]], plain[half[1]]))
-    return vocabulary, merges
 
 
 def with_normalizer(vocabulary, merges):
