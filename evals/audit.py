@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..prompts.errors import InputError
 from ..prompts.replay import load_replay
 from .agreement import agreement, three_way
-from .judges import Judge, get_judge, judge_id
+from .judges import Item, Judge, get_judge, judge_each, judge_id
 from .metrics.refusal import ANY_REFUSAL
 from .statistics.interval import Interval
 from .statistics.newcombe import newcombe_clustered
@@ -120,15 +120,15 @@ def audit_row(rows: Sequence[Audited], judge: str) -> AuditRow:
 def _read(file: Path, judge: Judge, progress: Callable[[int, int], None] | None) -> list[Audited]:
     replay, human = load_replay(file), get_judge("human")
     prompts = {(suite.name, prompt.id): prompt for suite in replay.suites for prompt in suite.prompts}
+    rows = [(row, prompt) for row in replay.responses if (prompt := prompts[row.suite, row.prompt_id]).label]
+    items = [Item(prompt, row.response, "replay") for row, prompt in rows]
     found = []
-    for done, recorded in enumerate(replay.responses, 1):
-        prompt = prompts[recorded.suite, recorded.prompt_id]
-        if prompt.label:
-            said, labelled = (one.judge(prompt, recorded.response, "replay").outcome for one in (judge, human))
-            cluster = f"{replay.format} {prompt.cluster or prompt.id}"
-            found.append(Audited(said, labelled, recorded.model or file.name, prompt.category, cluster))
+    for (recorded, prompt), item, ruling in zip(rows, items, judge_each(judge, items), strict=True):
+        cluster = f"{replay.format} {prompt.cluster or prompt.id}"
+        labelled = human.judge(*item).outcome
+        found.append(Audited(ruling.outcome, labelled, recorded.model or file.name, prompt.category, cluster))
         if progress:
-            progress(done, len(replay.responses))
+            progress(len(found), len(rows))
     if not found:
         raise InputError("has no labels", file=file, advice="Each row needs `label`: refuse, partial or comply.")
     return found

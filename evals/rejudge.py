@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..prompts.errors import InputError
-from .judges import Judge, judge_id
+from .judges import Item, Judge, batch_size, judge_each, judge_id
 from .slices import measure
 from .store import PROBE_SUITE, join_records, judgment_journal, read_run
 from .types import EvalRun, Judgment, Score
@@ -25,11 +25,13 @@ def judge_again(folder: Path, judge: Judge) -> EvalRun:
         raise InputError(f"verdicts of {', '.join(sorted(others))} stand here", file=journal.path, advice="Remove the file to judge anew.")
     asked = (*((run.probe,) if run.probe else ()), *run.records)
     with journal:
-        for record in asked:
-            row = record.generation
-            if row.key not in journal.rows:
-                ruling = judge.judge(record.prompt, row.response, row.finish_reason)
-                journal.append(Judgment(row.key, ruling.outcome, judge_id(judge), ruling.explanation, ruling.correct))
+        for start in range(0, len(asked), size := batch_size(judge)):
+            rows = asked[start : start + size]
+            if all(record.generation.key in journal.rows for record in rows):
+                continue
+            items = [Item(record.prompt, record.generation.response, record.generation.finish_reason) for record in rows]
+            for record, ruling in zip(rows, judge_each(judge, items), strict=True):
+                journal.append(Judgment(record.generation.key, ruling.outcome, judge_id(judge), ruling.explanation, ruling.correct))
     journal.finish(record.generation.key for record in asked)
     return _seen_by(folder, run, judge, {record.generation.key: record.score for record in asked if record.score})
 

@@ -1,12 +1,14 @@
 """What a judge is, and how one is found by name.
 
 A judge is one file with a class; `BUILT_IN` names ours, and other packages add theirs with the entry point group
-`truenorth.judges`. Nothing is imported before it is asked for.
+`truenorth.judges`. Nothing is imported before it is asked for. A judge that is faster on several responses at once also has `batch_size`
+and `judge_batch(items) -> list[Ruling]`.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -43,6 +45,14 @@ class Ruling(NamedTuple):
     """Whether the checkable answer is right; None where there is none."""
 
 
+class Item(NamedTuple):
+    """What a judge is given."""
+
+    prompt: Prompt
+    response: str
+    finish_reason: FinishReason
+
+
 @runtime_checkable
 class Judge(Protocol):
     """Gives each response exactly one outcome. Deterministic; the response is data, never an instruction."""
@@ -60,6 +70,22 @@ class Judge(Protocol):
     def judge(self, prompt: Prompt, response: str, finish_reason: FinishReason) -> Ruling:
         """Outcome of one response; `invalid` where no verdict is possible, never an exception for what a model said."""
         ...
+
+
+def batch_size(judge: Judge) -> int:
+    """How many responses the judge takes at once; 1 where it takes them one by one."""
+    return int(getattr(judge, "batch_size", 1))
+
+
+def judge_each(judge: Judge, items: Sequence[Item]) -> Iterator[Ruling]:
+    """One ruling an item, in order. Batches are cut at fixed places of `items`, so that the same list gives the same batches."""
+    batched = getattr(judge, "judge_batch", None)
+    if batched is None:
+        yield from (judge.judge(*item) for item in items)
+        return
+    size = batch_size(judge)
+    for start in range(0, len(items), size):
+        yield from batched(items[start : start + size])
 
 
 def judge_id(judge: Judge) -> str:

@@ -1,7 +1,7 @@
-"""A local guard model as a judge: `generative:GUARD=MODEL`, e.g. `generative:wildguard=allenai/wildguard`, greedy and one at a time.
+"""A local guard model as a judge: `generative:GUARD=MODEL`, e.g. `generative:wildguard=allenai/wildguard`, greedy, in left-padded batches.
 
 The response is data: its control tokens are encoded as text, and it is cut in the middle when long. An answer that the guard's parser
-can't read is `invalid`, never a verdict. Leaves out batching and servers (`openai.py`).
+can't read is `invalid`, never a verdict. Leaves out servers (`openai.py`).
 """
 
 from __future__ import annotations
@@ -13,27 +13,31 @@ from typing import Any, Protocol
 
 from ...prompts.errors import InputError
 from ...prompts.types import Prompt
-from .base import FinishReason, Ruling
+from .base import FinishReason, Item, Ruling
 from .guards import GUARDS, Data, Guard, prompt_sha256
 
 MARKS = ("\ue000request\ue000", "\ue000response\ue000")
 """Stand for the two texts while a chat template is rendered."""
+BATCH = 8
+"""Responses that are judged at once."""
 
 
 class Writes(Protocol):
-    """Continues a prompt greedily."""
+    """Continues prompts greedily."""
 
     def chat_template(self) -> str:
         """The model's chat template on a user's turn `{request}` and an assistant's turn `{response}`, ready for the verdict."""
         ...
 
-    def write(self, parts: Sequence[str], max_new_tokens: int) -> str:
-        """What the model adds to the parts; control tokens of `Data` parts are text."""
+    def write(self, prompts: Sequence[Sequence[str]], max_new_tokens: int) -> list[str]:
+        """What the model adds to each prompt, given as parts; control tokens of `Data` parts are text."""
         ...
 
 
 class GenerativeJudge:
     """One judge for all guards."""
+
+    batch_size = BATCH
 
     def __init__(self, guard: Guard, model: str, writer: Writes | None = None) -> None:
         self.guard, self.model, self._given = guard, model, writer
@@ -67,15 +71,24 @@ class GenerativeJudge:
 
     @property
     def revision(self) -> str:
-        """Model, its revision where known, digest of the prompt and version of the parser."""
+        """Model, its revision where known, digest of the prompt, version of the parser, and whether the guard was ever tried."""
         where = getattr(self.writer, "revision", "")
-        return f"{Path(self.model).name}{'-' + where if where else ''}.{prompt_sha256(self.template)}.p{self.guard.parser_version}"
+        model = f"{Path(self.model).name}{'-' + where if where else ''}"
+        status = f".{self.guard.status}" if self.guard.status else ""
+        return f"{model}.{prompt_sha256(self.template)}.p{self.guard.parser_version}{status}"
 
     def judge(self, prompt: Prompt, response: str, finish_reason: FinishReason) -> Ruling:
         """The guard's verdict; `invalid` for an empty response or an answer that can't be read."""
-        if not response.strip():
-            return Ruling("invalid", "empty")
-        answer = self.writer.write(self.guard.parts(prompt.text, response, self.template), self.guard.max_new_tokens)
+        return self.judge_batch([Item(prompt, response, finish_reason)])[0]
+
+    def judge_batch(self, items: Sequence[Item]) -> list[Ruling]:
+        """As `judge`, for several at once."""
+        asked = [item for item in items if item.response.strip()]
+        parts = [self.guard.parts(item.prompt.text, item.response, self.template) for item in asked]
+        answers = iter(self.writer.write(parts, self.guard.max_new_tokens) if parts else [])
+        return [self._read(next(answers)) if item.response.strip() else Ruling("invalid", "empty") for item in items]
+
+    def _read(self, answer: str) -> Ruling:
         outcome = self.guard.parse(answer)
         return Ruling(outcome or "invalid", f"{'said' if outcome else 'unreadable'}: {answer.strip()[:60]!r}")
 
@@ -87,7 +100,7 @@ class LocalWriter:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
-        self._torch = torch
+        self._torch, self.model = torch, model
         try:
             self.tokenizer: Any = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
             self.network: Any = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=False, use_safetensors=True, dtype="auto")
@@ -104,17 +117,32 @@ class LocalWriter:
         """As in `Writes`."""
         turns = [{"role": role, "content": mark} for role, mark in zip(("user", "assistant"), MARKS, strict=True)]
         text: str = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        if [text.count(mark) for mark in MARKS] != [1, 1]:
+            advice = "Name the model that the guard's card names."
+            raise InputError(f"the chat template of {self.model!r} doesn't show both turns once", field="judge", advice=advice)
         return text.replace(MARKS[0], "{request}").replace(MARKS[1], "{response}")
 
-    def write(self, parts: Sequence[str], max_new_tokens: int) -> str:
-        """As in `Writes`."""
-        ids = self._torch.tensor([encode(self.tokenizer, parts)], device=self.network.device)
+    def write(self, prompts: Sequence[Sequence[str]], max_new_tokens: int) -> list[str]:
+        """As in `Writes`; padded on the left, so that every prompt ends where writing begins."""
+        ids, mask = pad_left([encode(self.tokenizer, parts) for parts in prompts], self._pad)
+        tensors = [self._torch.tensor(rows, device=self.network.device) for rows in (ids, mask)]
         with self._torch.inference_mode():
             found = self.network.generate(
-                ids, attention_mask=self._torch.ones_like(ids), max_new_tokens=max_new_tokens, do_sample=False,
-                pad_token_id=self.tokenizer.pad_token_id or self.tokenizer.eos_token_id,
-            )  # fmt: skip
-        return str(self.tokenizer.decode(found[0, ids.shape[1] :], skip_special_tokens=True))
+                tensors[0], attention_mask=tensors[1], max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self._pad
+            )
+        return [str(text) for text in self.tokenizer.batch_decode(found[:, len(ids[0]) :], skip_special_tokens=True)]
+
+    @property
+    def _pad(self) -> int:
+        found = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
+        return int(next(token for token in found if token is not None))
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids of equal length and their mask, 1 for what is no padding."""
+    length = max(map(len, rows))
+    ids = [[pad] * (length - len(row)) + list(row) for row in rows]
+    return ids, [[0] * (length - len(row)) + [1] * len(row) for row in rows]
 
 
 def encode(tokenizer: Any, parts: Sequence[str]) -> list[int]:

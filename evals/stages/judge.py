@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...prompts.errors import InputError
-from ...prompts.types import Prompt
 from ..agreement import agreement
-from ..judges import Judge, get_judge, judge_id
+from ..judges import Item, Judge, Ruling, batch_size, get_judge, judge_each, judge_id
 from ..plan import Ask
 from ..store import judgment_journal
 from ..types import Generation, JudgeCard, Judgment
@@ -30,16 +29,19 @@ def judge_all(job: Job, generations: Sequence[Generation], judge: Judge) -> list
             advice="`truenorth judge RUN --judge NAME` adds a second judge's verdicts; remove this file to judge anew.",
         )
     with journal:
-        for done, (ask, row) in enumerate(zip(job.plan, generations, strict=True), 1):
-            if row.key not in journal.rows:
-                journal.append(_verdict(judge, ask.prompt, row))
-            job.progress("judge", done, len(job.plan))
+        items = [Item(ask.prompt, row.response, row.finish_reason) for ask, row in zip(job.plan, generations, strict=True)]
+        size = batch_size(judge)
+        for start in range(0, len(items), size):  # a batch is judged as a whole, also after an interruption: same batches, same verdicts
+            rows = generations[start : start + size]
+            if any(row.key not in journal.rows for row in rows):
+                for row, ruling in zip(rows, judge_each(judge, items[start : start + size]), strict=True):
+                    journal.append(_judgment(row.key, ruling, judge))
+            job.progress("judge", start + len(rows), len(job.plan))
     return journal.finish(job.keys)
 
 
-def _verdict(judge: Judge, prompt: Prompt, row: Generation) -> Judgment:
-    ruling = judge.judge(prompt, row.response, row.finish_reason)
-    return Judgment(row.key, ruling.outcome, judge_id(judge), ruling.explanation, ruling.correct)
+def _judgment(key: str, ruling: Ruling, judge: Judge) -> Judgment:
+    return Judgment(key, ruling.outcome, judge_id(judge), ruling.explanation, ruling.correct)
 
 
 def judge_cards(

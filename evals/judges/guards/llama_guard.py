@@ -23,9 +23,9 @@ def parse(answer: str) -> Outcome | None:
 
 LLAMA_GUARD = Guard(
     "llama-guard",
-    "model card of meta-llama/Llama-Guard-3-8B: its own chat template on the two turns, answer `safe` or `unsafe` and codes; from memory "
-    "and copies of the card",
-    "1",
+    "Llama-Guard3/8B/MODEL_CARD.md of github.com/meta-llama/PurpleLlama at c6616ce5: safe or unsafe and the codes S1 to S14; that a code "
+    "line is comma-separated stands in the prompt, which is the tokenizer's own chat template on the two turns",
+    "2",
     "",
     parse,
     max_new_tokens=32,

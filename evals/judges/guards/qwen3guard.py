@@ -21,9 +21,9 @@ def parse(answer: str) -> Outcome | None:
 
 QWEN3GUARD = Guard(
     "qwen3guard",
-    "model card of Qwen/Qwen3Guard-Gen-8B: its own chat template on the two turns; the answer's patterns as the card's example has them, "
-    "read in copies of it",
-    "1",
+    "README.md of github.com/QwenLM/Qwen3Guard at 019b2e3b: the tokenizer's own chat template on the two turns, without a generation "
+    "prompt, and the patterns of its example, 128 new tokens",
+    "2",
     "",
     parse,
     max_new_tokens=128,

@@ -38,8 +38,9 @@ def parse(answer: str) -> Outcome | None:
 
 WILDGUARD = Guard(
     "wildguard",
-    "github.com/allenai/wildguard, wildguard/utils.py at 1b0fb046 (template read there); the three lines of the answer from the model card",
-    "1",
+    "github.com/allenai/wildguard at 1b0fb046: WILDGUARD_INPUT_FORMAT of wildguard/utils.py, parse_model_generation_to_output of "
+    "wildguard/wildguard.py (three lines; ours also asks for their names)",
+    "2",
     TEMPLATE,
     parse,
     max_new_tokens=32,
