@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Tracker = Literal["clearml", "comet_ml", "dvclive", "mlflow", "swanlab", "tensorboard", "trackio", "wandb"]
+Trackers = Annotated[tuple[Tracker, ...], BeforeValidator(lambda value: _names(value))]
+
+
+def _names(value: object) -> object:
+    """`none`, one name or a list of them, as transformers takes them."""
+    if isinstance(value, str):
+        return () if value == "none" else (value,)
+    return value
 
 
 class _Section(BaseModel):
@@ -49,6 +58,7 @@ class RewardModelSettings(_Section):
         default=0.05, description="Held out by prompt, for the card and the quality gate."
     )
     save_every: Count = Field(default=50, description="Optimizer steps between checkpoints to resume from.")
+    report_to: Trackers = Field(default=(), description="Trackers that get the numbers of train/reward.csv, or none.")
     min_accuracy: Fraction = Field(default=0.55, description="PPO doesn't start below this validation accuracy (lower 95 % bound).")
     lora: LoraSettings = LoraSettings()
 
@@ -68,7 +78,7 @@ class GuardSettings(_Section):
 
 
 class PPOSettings(_Section):
-    """PPO against the reward model, with a KL penalty to the reference (the base, adapters off)."""
+    """PPO against the reward model, with a KL penalty to the reference (the base with adapters off, or with one of its own)."""
 
     learning_rate: Positive = Field(default=1e-6, description="Of the policy adapter; linear decay to 0.")
     value_learning_rate: Positive = Field(default=1e-5, description="Of the value head.")
@@ -109,8 +119,17 @@ class PPOSettings(_Section):
     save_every: Count = Field(default=50, description="Steps between checkpoints.")
     select: Literal["last", "best_validation"] = Field(default="last", description="Which checkpoint becomes the policy.")
     validate_every: Annotated[int, Field(ge=0)] = Field(default=0, description="Steps between looks at the validation split; 0 never.")
+    reference_adapter: str | None = Field(
+        default=None, description="Folder of a policy adapter (SFT): the frozen reference, and what the policy starts from. None: the base."
+    )
+    shard_base: bool = Field(default=False, description="Split the base over the processes (FSDP2), for one that fits no device.")
+    report_to: Trackers = Field(default=(), description="Trackers that get the numbers of train/ppo.csv, or none.")
     guards: GuardSettings = GuardSettings()
     lora: LoraSettings = LoraSettings()
+
+
+NOT_IN_THE_NUMBERS = {"report_to", "shard_base"}
+"""Settings that don't determine what is computed: a run may go on with others."""
 
 
 class DataSettings(_Section):

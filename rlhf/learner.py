@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,21 +39,28 @@ class Applied:
 class Learner:
     """Policy adapter, value head and AdamW.
 
-    The policy starts as the reference (LoRA B is 0) and a value head on its trunk at 0, so nothing but the adapter's A matrices is random.
+    The policy starts as the reference and a value head on its trunk at 0. Against the base (LoRA B is 0) nothing but the adapter's A
+    matrices is random; against an adapter the policy is its copy.
+
+    Args:
+        model: the base.
+        settings: the recipe.
+        seed: of what is random.
+        scale: of the scores that a critic of its own starts from.
+        reference: loaded adapter of the frozen reference; None: the base with adapters off.
     """
 
-    def __init__(self, model: TransformersModel, settings: PPOSettings, seed: int, scale: RewardScale = AS_IT_IS) -> None:
-        self.model, self.settings = model, settings
-        self.config = lora_config(settings.lora, "CAUSAL_LM", model.base.causal, dropout=0.0)
+    def __init__(
+        self, model: TransformersModel, settings: PPOSettings, seed: int, scale: RewardScale = AS_IT_IS, *, reference: str | None = None
+    ) -> None:
+        self.model, self.settings, self.reference = model, settings, reference
         base = model.base
-        base.new_adapter(POLICY, self.config, seed=seed)
+        self.config = self._add_policy(seed)
         self.value_head = nn.Linear(base.hidden_size, 1, device=base.device, dtype=torch.float32)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
         self.own_critic = settings.value_model == "adapter"
         self.value_adapter = add_value_adapter(model, settings, self.value_head, scale, seed) if self.own_critic else {}
-        self.reference: str | None = None
-        """Adapter of the reference; None: adapters off."""
         self.policy_frozen = False
         """Only the value function learns."""
         disable_dropout(base.causal)
@@ -65,6 +73,18 @@ class Learner:
             {"params": [*self.value_head.parameters(), *self.value_adapter.values()], "lr": settings.value_learning_rate},
         ]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-5, weight_decay=0.0)
+
+    def _add_policy(self, seed: int) -> Any:
+        """Add the policy's adapter; its peft.LoraConfig."""
+        base = self.model.base
+        if self.reference is None:
+            config = lora_config(self.settings.lora, "CAUSAL_LM", base.causal, dropout=0.0)
+            base.new_adapter(POLICY, config, seed=seed)
+            return config
+        base.load_adapter(POLICY, self.model.adapter_file(self.reference))
+        base.set_trainable(POLICY, True)
+        assert base.peft is not None  # it has adapters
+        return base.peft.peft_config[POLICY]
 
     def values(self, items: Sequence[Item], scores: TokenScores) -> Tensor:
         """V before each response token, from the policy's own pass or from the critic's. Shape: (n,) float32."""

@@ -40,6 +40,7 @@ from .records import Records
 from .rewards import AS_IT_IS, RewardScale, shape_scores, token_rewards
 from .rollout import Rollout
 from .schedule import learning_rate_scale, prompt_indices
+from .sharding import equal_chunks, shard_base
 from .update import Experience, Updater
 
 MAX_SKIPPED = 3
@@ -75,6 +76,7 @@ class PPOTrainer:
         seed: determines the adapter's start, prompt order and every sampled token.
         reward: scores responses instead of the reward model.
         reward_scale: location and scale of the scores, from the reward model's card.
+        reference: adapter of `model` that is the frozen reference and the policy's start; None: the base with adapters off.
         validate: called every `validate_every` steps and after the last.
         accelerator: accelerate's, e.g. with trackers; by default one is made for the model's device.
         progress: show a progress bar on stderr.
@@ -94,6 +96,7 @@ class PPOTrainer:
         seed: int,
         reward: RewardFunction | None = None,
         reward_scale: RewardScale = AS_IT_IS,
+        reference: str | None = None,
         validate: Validate | None = None,
         accelerator: Accelerator | None = None,
         progress: bool = True,
@@ -102,12 +105,15 @@ class PPOTrainer:
             raise InputError("no prompts to train on")
         if reward is None and model.reward_file is None:
             raise InputError("nothing scores the responses", advice="Load the model with a reward model, or give reward=.")
-        self.processes = Processes(accelerator or accelerator_for(model.base.device))
+        self.processes = Processes(accelerator or accelerator_for(model.base.device, settings.report_to, out))
         check_settings(settings, reward_scale, validates=validate is not None, processes=self.processes.world)
         self.model, self.prompts, self.settings, self.out, self.seed = model, tuple(prompts), settings, out, seed
         self.reward, self.reward_scale, self.validate, self.progress = reward, reward_scale, validate, progress
         self._tokens = [tuple(row) for row in model.prompt_tokens(self.prompts, settings.max_new_tokens)]
-        self.learner = Learner(model, settings, seed, reward_scale if settings.normalize_reward else RewardScale(reward_scale.shift))
+        scale = reward_scale if settings.normalize_reward else RewardScale(reward_scale.shift)
+        self.learner = Learner(model, settings, seed, scale, reference=reference)
+        if settings.shard_base:
+            shard_base(model, self.processes.accelerator.device)
         self.updater = Updater(model, self.learner, settings, self.processes, seed)
         self.state = PPOState()
         self._timing = TimingLog(out / "train" / "timing.csv" if self.processes.main else None, "ppo")
@@ -125,11 +131,13 @@ class PPOTrainer:
         if self.state.step:
             raise ValueError(f"{self.state.step} steps were taken by hand: go on with rollout() and step(), or make a new trainer")
         settings, processes = self.settings, self.processes
-        identity = run_identity(self.model, self.prompts, settings, self.reward_scale, self.seed, self.reward)
+        identity = run_identity(
+            self.model, self.prompts, settings, self.reward_scale, self.seed, reward=self.reward, reference=self.learner.reference
+        )
         checkpoints = Checkpoints(self.out / "ppo_checkpoints", identity, writes=processes.main)
         self.state = checkpoints.resume(self.learner)
         processes.agree(identity | {"checkpoint": repr(self.state)})
-        records = Records(self.out, self.model, processes, steps=settings.steps, keep=self.state.step, progress=self.progress)
+        records = Records(self.out, self.model, processes, settings, keep=self.state.step, progress=self.progress)
         with records, deferred_interrupts() as interrupt:
             while not self._is_over():
                 rollout = self.rollout()
@@ -152,7 +160,9 @@ class PPOTrainer:
         mine = processes.share(range(len(indices)))
         # 2. Responses of the policy; each row has its own random numbers.
         with self._timing.measure(step, "generate"):
-            responses = processes.gather_responses(self._sample(tokens, mine), settings.max_new_tokens)
+            keys = self._sample_keys(tokens)
+            drawn = [response for rows in self._calls(mine) for response in self._sample(rows, tokens, keys)]
+            responses = processes.gather_responses(drawn, settings.max_new_tokens)
         items = tuple(zip(tokens, responses, strict=True))
         mask = length_mask([len(response) for response in responses])
         # 3. Log-probabilities and values of the policy, log-probabilities of the reference, in the groups that the update will use.
@@ -162,8 +172,7 @@ class PPOTrainer:
             logprobs, ref_logprobs, entropy, values = processes.gather_rows(seen[mine]).unbind(1)
         # 4. Scores of the whole responses.
         with self._timing.measure(step, "score"):
-            found = self._scores([prompts[row] for row in mine], [items[row] for row in mine])
-            scores = processes.gather_rows(torch.tensor(found, dtype=torch.float32))
+            scores = processes.gather_rows(torch.tensor(self._scores(mine, prompts, items), dtype=torch.float32))
         ended = torch.tensor([response[-1] == self.model.template.eos for response in responses])
         return Rollout(step, prompts, items, mask, ended, logprobs, ref_logprobs, entropy, values, scores)
 
@@ -208,28 +217,39 @@ class PPOTrainer:
 
     # -- parts of a rollout
 
-    def _sample(self, prompts: Sequence[Sequence[int]], mine: Sequence[int]) -> list[tuple[int, ...]]:
-        """Responses to this process's prompts; a prompt that comes again in the batch gets other random numbers."""
+    def _calls(self, mine: Sequence[int]) -> list[list[int]]:
+        """This process's rows, one list a call of the model; processes that share a base must make the same number of passes."""
+        if not self.settings.shard_base:
+            return [list(mine)]
+        return equal_chunks(mine, max(map(len, self._tokens)) + self.settings.max_new_tokens + 1, self.model.batch_tokens)
+
+    def _sample_keys(self, prompts: Sequence[Sequence[int]]) -> list[SampleKey]:
+        """Random numbers of each row of the batch; a prompt that comes again gets others."""
         seen: Counter[str] = Counter()
         keys: list[SampleKey] = []
         for tokens in prompts:
             key = prompt_key(tokens)
             keys.append((self.seed, f"ppo {self.state.step} {key}", seen[key]))
             seen[key] += 1
+        return keys
+
+    def _sample(self, rows: Sequence[int], prompts: Sequence[Sequence[int]], keys: Sequence[SampleKey]) -> list[tuple[int, ...]]:
         settings = self.settings
         return self.model.sample(
-            [prompts[row] for row in mine], [keys[row] for row in mine],
+            [prompts[row] for row in rows], [keys[row] for row in rows],
             temperature=settings.temperature, max_new_tokens=settings.max_new_tokens, adapter=POLICY,
         )  # fmt: skip
 
-    def _scores(self, prompts: Sequence[Prompt], items: Sequence[Item]) -> list[float]:
+    def _scores(self, mine: Sequence[int], prompts: Sequence[Prompt], items: Sequence[Item]) -> list[float]:
+        """Scores of this process's rows."""
         if self.reward is None:
-            return self.model.token_rewards(items)
+            return [score for rows in self._calls(mine) for score in self.model.token_rewards([items[row] for row in rows])]
         eos, template = self.model.template.eos, self.model.template
-        texts = [template.response_text(response[:-1] if response[-1] == eos else response) for _, response in items]
-        scores = [float(score) for score in self.reward(list(prompts), texts)]
-        if len(scores) != len(items):
-            raise InputError(f"the reward function gave {len(scores)} scores for {len(items)} responses")
+        responses = [items[row][1] for row in mine]
+        texts = [template.response_text(response[:-1] if response[-1] == eos else response) for response in responses]
+        scores = [float(score) for score in self.reward([prompts[row] for row in mine], texts)]
+        if len(scores) != len(texts):
+            raise InputError(f"the reward function gave {len(scores)} scores for {len(texts)} responses")
         return scores
 
     # -- parts of a step

@@ -8,7 +8,7 @@ from ..evals.models.hf import TransformersModel
 from ..prompts.errors import InputError
 from ..prompts.files import sha256_bytes, to_json
 from ..prompts.types import Prompt
-from .config import PPOSettings
+from .config import NOT_IN_THE_NUMBERS, PPOSettings
 from .rewards import RewardScale
 from .schedule import exact_div
 
@@ -45,20 +45,32 @@ def check_settings(settings: PPOSettings, scale: RewardScale, *, validates: bool
 
 
 def run_identity(
-    model: TransformersModel, prompts: Sequence[Prompt], settings: PPOSettings, scale: RewardScale, seed: int, reward: object
+    model: TransformersModel,
+    prompts: Sequence[Prompt],
+    settings: PPOSettings,
+    scale: RewardScale,
+    seed: int,
+    *,
+    reward: object,
+    reference: str | None,
 ) -> dict[str, str]:
     """Digests of all that determines a run's numbers; how many processes share the work does not."""
     card = model.card(None)
     return {
         "seed": str(seed),
-        "settings": sha256_bytes(to_json(settings.model_dump(mode="json")).encode()),
+        "settings": sha256_bytes(to_json(_determining(settings)).encode()),
         "prompts": sha256_bytes(to_json([[m.content for m in p.messages] for p in prompts]).encode()),
         "model": card.model_sha256,
         "reward_model": card.reward_model_sha256,
         **({} if reward is None else {"reward": _name(reward)}),
+        **({} if reference is None else {"reference": model.card(reference).adapter_sha256}),
         "reward_scale": repr(scale),
         "precision": card.dtype,
     }
+
+
+def _determining(settings: PPOSettings) -> dict[str, object]:
+    return settings.model_dump(mode="json", exclude=NOT_IN_THE_NUMBERS | {"reference_adapter"})
 
 
 def _name(function: object) -> str:

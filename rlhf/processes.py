@@ -12,43 +12,53 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..prompts.errors import InputError
+from .trackers import check_installed
 
 T = TypeVar("T")
 
 
-def accelerator_for(device: torch.device, **options: Any) -> Accelerator:
+def accelerator_for(device: torch.device, report_to: Sequence[str] = (), out: Path | None = None) -> Accelerator:
     """The Accelerator of this process, on the CPU where the model is there.
 
+    Args:
+        device: of the model.
+        report_to: names of trackers.
+        out: run folder; trackers that write files put them into `trackers/`, apart from everything that is compared.
+
     Raises:
-        InputError: the launcher started another number of processes than accelerate found.
+        InputError: a tracker is not installed.
     """
-    accelerator = Accelerator(cpu=device.type == "cpu", **options)
-    launched = int(os.environ.get("WORLD_SIZE", "1"))
-    if accelerator.num_processes != launched:
-        raise InputError(
-            f"the launcher started {launched} processes (WORLD_SIZE), accelerate found {accelerator.num_processes}",
-            advice="Start them with torchrun, and make nothing of accelerate's or torch.distributed's before.",
-        )
-    return accelerator
+    check_installed(report_to)
+    cpu = device.type == "cpu" and not torch.cuda.is_available()
+    return Accelerator(cpu=cpu, log_with=list(report_to) or None, project_dir=None if out is None else str(out / "trackers"))
 
 
 class Processes:
     """What the training code needs of an Accelerator.
 
     Args:
-        accelerator: its number of processes must be the launcher's; `accelerator_for` checks that.
+        accelerator: of this process.
+
+    Raises:
+        InputError: the launcher started another number of processes than accelerate found: each would train alone.
     """
 
     def __init__(self, accelerator: Accelerator) -> None:
         self.accelerator = accelerator
         self.rank, self.world = int(accelerator.process_index), int(accelerator.num_processes)
+        launched = int(os.environ.get("WORLD_SIZE", self.world))
+        if launched != self.world:
+            raise InputError(
+                f"the launcher started {launched} processes (WORLD_SIZE), accelerate found {self.world}",
+                advice="Use torchrun; on machines without a GPU, `accelerate launch` starts what accelerate does not find.",
+            )
 
     @property
     def main(self) -> bool:
@@ -125,8 +135,3 @@ class Processes:
 
 def _number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
-
-
-def tracker_folder(out: Path) -> Path:
-    """Where trackers that write files put them; they hold clock times, so nothing compares their bytes."""
-    return out / "trackers"

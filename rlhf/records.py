@@ -9,12 +9,14 @@ from typing import Any
 from tqdm import tqdm
 
 from ..evals.models.hf import TransformersModel
+from .config import PPOSettings
 from .guards import ALARMS
 from .logs import StepLog
 from .ppo_metrics import COLUMNS, Row
 from .processes import Processes
 from .rollout import Rollout
 from .samples import SampleTable
+from .trackers import RunTrackers
 
 
 class Records:
@@ -24,17 +26,20 @@ class Records:
         out: run folder.
         model: whose template decodes samples.
         processes: nothing is written by any but the main one.
-        steps: wanted in all.
+        settings: the recipe; trackers get it.
         keep: steps done, whose rows stay.
         progress: show a bar and messages on stderr.
     """
 
-    def __init__(self, out: Path, model: TransformersModel, processes: Processes, *, steps: int, keep: int, progress: bool) -> None:
-        self.processes, self.progress = processes, progress and processes.main
-        self._bar: Any = tqdm(total=steps, initial=keep, desc="ppo", unit="step", disable=not self.progress)
+    def __init__(
+        self, out: Path, model: TransformersModel, processes: Processes, settings: PPOSettings, *, keep: int, progress: bool
+    ) -> None:
+        self.progress = progress and processes.main
+        self._bar: Any = tqdm(total=settings.steps, initial=keep, desc="ppo", unit="step", disable=not self.progress)
         self._log = StepLog(out / "train" / "ppo.csv", COLUMNS, keep=keep) if processes.main else None
         self._samples = SampleTable(out / "train" / "ppo_samples.jsonl", model, keep=keep) if processes.main else None
         self._said: set[str] = set()
+        self._trackers = RunTrackers(processes.accelerator, "ppo", settings)
 
     def append(self, row: Row, rollout: Rollout | None) -> None:
         """One step's row, and its rollout where some of it is to be kept for people to read."""
@@ -43,8 +48,7 @@ class Records:
         self._say(row)
         if rollout is not None and self._samples is not None:
             self._samples.append(rollout)
-        numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
-        self.processes.accelerator.log(numbers, step=int(numbers["step"]))
+        self._trackers.log(row)
         self._bar.set_postfix(score=row["objective/scores"], kl=row["objective/kl"], refresh=False)
         self._bar.update()
 
@@ -65,5 +69,6 @@ class Records:
     def __exit__(self, *_: object) -> None:
         """Close the files."""
         self._bar.close()
+        self._trackers.finish()
         if self._log is not None:
             self._log.close()

@@ -119,6 +119,16 @@ class TransformersModel:
         head.requires_grad_(False).weight.copy_(file.head)
         self.reward_head, self._adapters[REWARD_ADAPTER] = head, file
 
+    def adapter_file(self, name: str) -> AdapterFile:
+        """A loaded adapter as it was read.
+
+        Raises:
+            InputError: no such adapter was loaded.
+        """
+        if name not in self._adapters:
+            raise InputError(f"no adapter {name!r} was loaded", advice=f"Loaded: {', '.join(self._adapters) or 'none'}.")
+        return self._adapters[name]
+
     @property
     def reward_file(self) -> AdapterFile | None:
         """The reward adapter as it was read; None where there is none."""
