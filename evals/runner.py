@@ -22,16 +22,17 @@ from ..prompts.types import PairSet, Prompt, PromptSuite
 from .capability_task import load_task
 from .config import EvalConfig
 from .judges import Judge, get_judge, judge_id
-from .models.base import Generates
+from .models.base import Generates, RewardModel
 from .plan import Ask, make_decodings, make_plan
+from .preference import Comparer
 from .slices import measure
 from .stages.documents import score_documents
 from .stages.generate import generate
-from .stages.job import Job, Progress
+from .stages.job import Job, Progress, place_of
 from .stages.judge import judge_all, judge_cards
 from .stages.score import score
-from .store import attach_rows, write_prompts, write_run
-from .types import Decoding, EvalRun, ModelCard
+from .store import attach_rows, generation_journal, write_prompts, write_run
+from .types import Decoding, EvalRun
 
 
 def evaluate(
@@ -48,6 +49,10 @@ def evaluate(
     reference: Judge | None = None,
     probe: Prompt | None = PROBE,
     decodings: Sequence[Decoding] | None = None,
+    reward_model: RewardModel | None = None,
+    independent: RewardModel | None = None,
+    comparer: Comparer | None = None,
+    baseline: Path | None = None,
     progress: Progress | None = None,
 ) -> EvalRun:
     """Measure one model; everything goes to OUT/eval/LABEL/, and a second call goes on where the first one stopped.
@@ -65,6 +70,10 @@ def evaluate(
         reference: a judge taken for the truth (people's labels are, where prompts carry them); the judge's error against it is recorded.
         probe: the request shown first; None where there is none to ask (replay).
         decodings: instead of those of `config`; a recording has its own.
+        reward_model: scores instead of the model's own reward head.
+        independent: a reward model that the policy was not trained against, for `win_rate`; the same for base and tuned.
+        comparer: a judge that compares each response with the baseline's, in both orders.
+        baseline: the baseline's finished evaluation, eval/LABEL: forward KL and the comparing judge read its responses.
         progress: called as rows are finished.
 
     Raises:
@@ -77,9 +86,14 @@ def evaluate(
         raise InputError(f"label {label!r} is no folder name", advice="Use letters, digits, dots, dashes and underscores.")
     decodings = tuple(decodings or make_decodings(config.decodings))
     card = replace(model.card(adapter), label=label)
+    if reward_model is not None:
+        card = replace(card, reward_model=reward_model.name, reward_model_sha256=reward_model.sha256)
     plan = make_plan(card, suites, decodings, limit=config.limit, seed=config.seed, probe=probe)
     tasks = [load_task(name) for name in capability]
-    job = Job(model, adapter, card, out / "eval" / label, plan, config, progress or _silent)
+    base = {} if baseline is None else {place_of(row): row for row in generation_journal(baseline).rows.values()}
+    job = Job(
+        model, adapter, card, out / "eval" / label, plan, config, progress or _silent, reward_model or model, independent, comparer, base
+    )  # fmt: skip
     chosen = judge or get_judge(config.judge)
 
     generations = generate(job)
@@ -90,15 +104,16 @@ def evaluate(
     digests = {source.name: source.sha256 for source in suites} | {group.name: group.sha256 for group in pairs}
     digests |= {task.name: task.digest for task in tasks}
     cards = judge_cards(plan, generations, judgments, chosen, reference)
-    run = EvalRun(card, digests, decodings, judge_id(chosen), (), judge_cards=cards, settings=_settings(config, card))
+    run = EvalRun(card, digests, decodings, judge_id(chosen), (), judge_cards=cards, settings=_settings(job))
     run = attach_rows(job.folder, run)
     run = replace(run, metrics=measure(run))
     write_run(job.folder, run)
     return run
 
 
-def _settings(config: EvalConfig, card: ModelCard) -> dict[str, Any]:
-    return {"seed": config.seed, "limit": config.limit, "template_sha256": card.template_sha256, "dtype": card.dtype}
+def _settings(job: Job) -> dict[str, Any]:
+    found = {"seed": job.config.seed, "limit": job.config.limit, "template_sha256": job.card.template_sha256, "dtype": job.card.dtype}
+    return found | ({"independent_reward_model": job.independent_sha256} if job.independent_sha256 else {})
 
 
 def _snapshot(plan: Sequence[Ask]) -> dict[str, list[Prompt]]:

@@ -34,6 +34,8 @@ class SequenceKL:
     k1: float
     k3: float
     n_tokens: int
+    moved: tuple[tuple[str, float], ...] = ()
+    """The response's tokens with the largest exact KL: text and nats, largest first; none where the two don't differ."""
 
 
 @runtime_checkable
@@ -69,4 +71,19 @@ class ScoresReward(Protocol):
 
     def rewards(self, items: Sequence[tuple[Sequence[Message], str]]) -> list[float]:
         """Reward of each (dialogue, response), in the reward model's own units, read at the end-of-sequence token."""
+        ...
+
+
+@runtime_checkable
+class RewardModel(ScoresReward, Protocol):
+    """A reward model apart from the model that answers."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in reports."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Digest of its weights."""
         ...

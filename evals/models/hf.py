@@ -32,6 +32,8 @@ from .packing import score_rows
 from .shared_base import SharedBase
 
 REWARD_ADAPTER = "reward_model"
+MOVED = 3
+"""Tokens of a response that are kept with their KL."""
 LOGIT_ROWS = 1024
 """Response positions whose float32 logits exist at one time when no gradient is needed."""
 
@@ -259,12 +261,20 @@ class TransformersModel:
         results: list[SequenceKL] = [SequenceKL(0.0, 0.0, 0.0, 0)] * len(items)
         lengths = [len(prompt) + len(response) for prompt, response in items]
         for indices in token_budget_batches(lengths, self.batch_tokens):
-            sums, counts = self._batch_kl([items[i] for i in indices], adapter, reference)
-            for i, (exact, k1, k3), n in zip(indices, sums, counts, strict=True):
-                results[i] = SequenceKL(exact, k1, k3, n)
+            rows = self._batch_kl([items[i] for i in indices], adapter, reference)
+            for i, row in zip(indices, rows, strict=True):
+                exact, k1, k3 = row.sum(0).tolist()
+                results[i] = SequenceKL(exact, k1, k3, len(row), self._most_moved(items[i][1], row[:, 0]))
         return results
 
-    def _batch_kl(self, items: Sequence[Item], adapter: str | None, reference: str | None) -> tuple[list[list[float]], tuple[int, ...]]:
+    def _most_moved(self, response: Sequence[int], exact: Tensor) -> tuple[tuple[str, float], ...]:
+        """Text and KL of the response's tokens whose distributions differ most."""
+        values, places = exact.topk(min(MOVED, len(response)))
+        found = zip(places.tolist(), values.tolist(), strict=True)
+        return tuple((self.tokenizer.decode([response[place]]), nats) for place, nats in found if nats > 0)
+
+    def _batch_kl(self, items: Sequence[Item], adapter: str | None, reference: str | None) -> tuple[Tensor, ...]:
+        """Exact, k1 and k3 of each token, one (tokens, 3) tensor a response."""
         batch = pack_responses(items, self.base.pad, self.base.device)
         with self.base.inference():
             ours, theirs = (self._hidden_at(batch.ids, batch.index, name) for name in (adapter, reference))
@@ -273,7 +283,7 @@ class TransformersModel:
                 for h, g, tokens in zip(ours.split(LOGIT_ROWS), theirs.split(LOGIT_ROWS), batch.tokens.split(LOGIT_ROWS), strict=True)
             ]
         per_token = torch.cat(parts).double().cpu() if parts else torch.zeros(0, 3, dtype=torch.float64)
-        return [rows.sum(0).tolist() for rows in per_token.split(list(batch.lengths))], batch.lengths
+        return per_token.split(list(batch.lengths))
 
     def _token_kl(self, hidden: Tensor, ref_hidden: Tensor, tokens: Tensor, adapter: str | None, reference: str | None) -> Tensor:
         with self.base.active(adapter):

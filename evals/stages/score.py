@@ -7,19 +7,26 @@ of a batch shows in the last bits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ...prompts.errors import InputError
 from ...prompts.types import PairSet, PreferencePair, Prompt
+from ..metrics.kl import SAMPLED
 from ..models.base import ScoresKL, ScoresReward, SequenceKL
+from ..preference import Preference, compare_both_orders
 from ..store import Journal, Scored, score_journal
 from ..types import Generation, PairScore, Score
-from .job import Job, digest_of
+from .job import Job, digest_of, place_of
 
 CHUNK = 64
 """Rows scored between two writes."""
+ALONE = 32
+"""Pairs of a set whose chosen response is scored in a batch of its own, too."""
+_LINE_MARK = re.compile(r"^[ \t]{0,8}(?:[-*+]|#{1,6}|>|\d{1,3}[.)])[ \t]|^```", re.MULTILINE)
+_INLINE_MARK = re.compile(r"\*\*[^*\n]{1,200}\*\*|`[^`\n]{1,200}`")
 
 
 def score(job: Job, generations: Sequence[Generation], pairs: Sequence[PairSet]) -> list[str]:
@@ -44,7 +51,7 @@ def score(job: Job, generations: Sequence[Generation], pairs: Sequence[PairSet])
 
 
 def _has_reward(job: Job) -> bool:
-    return bool(job.card.reward_model) and isinstance(job.model, ScoresReward)
+    return bool(job.card.reward_model) and isinstance(job.rewarder, ScoresReward)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +63,26 @@ class _ToScore:
 
 
 def _response_jobs(job: Job, generations: Sequence[Generation]) -> dict[str, _ToScore]:
-    source = digest_of(job.card.model_sha256, job.card.adapter_sha256, job.card.reward_model_sha256, job.card.dtype)
-    return {f"response/{row.key}": _ToScore(source, (ask.prompt, row)) for ask, row in zip(job.plan, generations, strict=True)}
+    card = job.card
+    source = [card.model_sha256, card.adapter_sha256, card.reward_model_sha256, card.dtype]
+    source += [f"{kind} {name}" for kind, name in (("independent", job.independent_sha256), ("comparer", job.comparer_id)) if name]
+    wanted = {}
+    for ask, row in zip(job.plan, generations, strict=True):
+        base = job.base.get(place_of(row)) if job.base else None
+        facts = [*source, base.key] if base else source
+        wanted[f"response/{row.key}"] = _ToScore(digest_of(*facts), (ask.prompt, row, base))
+    return wanted
 
 
 def _pair_jobs(job: Job, pairs: Sequence[PairSet]) -> dict[str, _ToScore]:
     model = (job.card.model_sha256, job.card.reward_model_sha256, job.card.template_sha256, job.card.dtype)
     wanted: dict[str, _ToScore] = {}
     for group in pairs:
-        for pair in group.pairs:
+        for number, pair in enumerate(group.pairs):
             key = f"pair/{group.name}/{pair.id}"
             if key in wanted:
                 raise InputError(f"pair set {group.name!r} has two pairs with id {pair.id!r}, or stands twice", field="eval.pairs")
-            wanted[key] = _ToScore(digest_of(*model, *_texts(pair)), (group.name, pair))
+            wanted[key] = _ToScore(digest_of(*model, *_texts(pair)), (group.name, pair, number < ALONE))
     return wanted
 
 
@@ -85,35 +99,61 @@ def _in_chunks(
                 yield number, Scored(wanted[key].source, score)
 
 
-def _score_responses(job: Job, items: Sequence[tuple[Prompt, Generation]]) -> list[Score]:
-    rewards: Sequence[float | None] = [None] * len(items)
-    if _has_reward(job):
-        rewards = job.model.rewards([(prompt.messages, row.response) for prompt, row in items])
-    return [
-        Score(row.key, len(row.response_tokens), reward, *((kl.exact, kl.k1, kl.k3) if kl else (None, None, None)))
-        for (_, row), reward, kl in zip(items, rewards, _divergences(job, [row for _, row in items]), strict=True)
-    ]
+_Asked = tuple[Prompt, Generation, Generation | None]
+"""Prompt, response, and the base's response to the same prompt."""
 
 
-def _divergences(job: Job, rows: Sequence[Generation]) -> list[SequenceKL | None]:
-    """KL of each response whose tokens are known, in the order of `rows`."""
-    known = [i for i, row in enumerate(rows) if row.prompt_tokens and row.response_tokens]
+def _score_responses(job: Job, items: Sequence[_Asked]) -> list[Score]:
+    texts = [(prompt.messages, row.response) for prompt, row, _ in items]
+    unknown: list[float | None] = [None] * len(items)
+    rewards = job.rewarder.rewards(texts) if _has_reward(job) else unknown
+    independent = job.independent.rewards(texts) if job.independent is not None else unknown
+    divergences, forward = _divergences(job, [row for _, row, _ in items]), _forward(job, [base for *_, base in items])
+    found = []
+    for i, (prompt, row, base) in enumerate(items):
+        exact, k1, k3, moved = (kl.exact, kl.k1, kl.k3, kl.moved) if (kl := divergences[i]) else (None, None, None, ())
+        preferred = compare_both_orders(job.comparer, prompt, base.response, row.response) if job.comparer and base else Preference()
+        found.append(
+            Score(row.key, len(row.response_tokens), rewards[i], exact, k1, k3, forward[i], independent[i], *preferred, moved=moved)
+        )
+    return found
+
+
+def _divergences(job: Job, rows: Sequence[Generation | None], *, forward: bool = False) -> list[SequenceKL | None]:
+    """KL of each response whose tokens are known, in the order of `rows`: of the policy to its base, or the other way round."""
+    known = [(i, row) for i, row in enumerate(rows) if row is not None and row.prompt_tokens and row.response_tokens]
     found: list[SequenceKL | None] = [None] * len(rows)
     if known and isinstance(job.model, ScoresKL):
-        scored = job.model.sequence_kl([(rows[i].prompt_tokens, rows[i].response_tokens) for i in known], adapter=job.adapter)
-        for i, value in zip(known, scored, strict=True):
+        first, second = (None, job.adapter) if forward else (job.adapter, None)
+        scored = job.model.sequence_kl([(row.prompt_tokens, row.response_tokens) for _, row in known], adapter=first, reference=second)
+        for (i, _), value in zip(known, scored, strict=True):
             found[i] = value
     return found
 
 
-def _score_pairs(job: Job, items: Sequence[tuple[str, PreferencePair]]) -> list[PairScore]:
-    sides = [(pair.messages, text) for _, pair in items for text in (pair.chosen, pair.rejected)]
-    rewards = job.model.rewards(sides)
+def _forward(job: Job, rows: Sequence[Generation | None]) -> list[float | None]:
+    """KL(base || policy) over the base's responses, where they are draws of the very base that the adapter sits on."""
+    drawn = [row if job.adapter is not None and row is not None and row.decoding == SAMPLED else None for row in rows]
+    return [None if kl is None else kl.exact for kl in _divergences(job, drawn, forward=True)]
+
+
+def _score_pairs(job: Job, items: Sequence[tuple[str, PreferencePair, bool]]) -> list[PairScore]:
+    rewards = job.rewarder.rewards([(pair.messages, text) for _, pair, _ in items for text in (pair.chosen, pair.rejected)])
     found = []
-    for i, (name, pair) in enumerate(items):
-        words = len(pair.chosen.split()), len(pair.rejected.split())
-        found.append(PairScore(name, pair.id, rewards[2 * i], rewards[2 * i + 1], pair.subset, pair.cluster, *words))
+    for i, (name, pair, checked) in enumerate(items):
+        words, marks = ([count(text) for text in (pair.chosen, pair.rejected)] for count in (_words, marks_of))
+        alone = job.rewarder.rewards([(pair.messages, pair.chosen)])[0] if checked else None
+        found.append(PairScore(name, pair.id, rewards[2 * i], rewards[2 * i + 1], pair.subset, pair.cluster, *words, *marks, alone))
     return found
+
+
+def _words(text: str) -> int:
+    return len(text.split())
+
+
+def marks_of(text: str) -> int:
+    """Marks of layout in a Markdown text: list items, headings, quotes and rules at the start of lines, bold, code."""
+    return len(_LINE_MARK.findall(text)) + len(_INLINE_MARK.findall(text))
 
 
 def _refuse_stale(journal: Journal[Scored], wanted: dict[str, _ToScore]) -> None:
