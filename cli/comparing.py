@@ -8,9 +8,11 @@ from typing import Any
 
 from ..evals.config import EvalConfig
 from ..evals.gates import make_gates
+from ..evals.labelling import LABELS, read_labels
 from ..evals.store import read_run
 from ..evals.types import Comparison
-from ..prompts.files import sha256_file
+from ..prompts.errors import InputError
+from ..prompts.files import atomic_write, sha256_file
 from .console import say
 from .evaluation import adopt_evaluation, evaluation_folder
 from .gates_file import load_gates
@@ -19,26 +21,44 @@ from .run_folder import RunFolder
 from .verdict import exit_code
 
 
-def run_comparison(base: Path, candidates: Sequence[Path], out: Path, gates: str | None) -> tuple[Comparison, int]:
+def run_comparison(
+    base: Path, candidates: Sequence[Path], out: Path, gates: str | None, labels: Path | None = None
+) -> tuple[Comparison, int]:
     """Copy, decide and report.
 
+    Args:
+        base: a run, or an evaluation in one.
+        candidates: the same.
+        out: the comparison's folder.
+        gates: a gates file or profile; those of the first candidate's run by default.
+        labels: a person's labels of both models' responses (`truenorth labels`); copied to OUT/labels.csv.
+
     Raises:
-        InputError: a folder is no finished evaluation, or a gates file is wrong.
+        InputError: a folder is no finished evaluation, or a gates or labels file is wrong.
     """
     from ..reports.build import build_report
+
+    if labels is not None:
+        read_labels(labels)
+        if len(candidates) > 1:
+            raise InputError(f"--labels belong to one candidate; {len(candidates)} are given", file=labels)
 
     sources = _labelled([evaluation_folder(path) for path in (base, *candidates)])
     settings = EvalConfig.model_validate(load_gates(gates)) if gates else _settings(next(iter(list(sources.values())[1:])))
     make_gates(settings.gates)
-    labels = list(sources)
+    names = list(sources)
     config: dict[str, Any] = {
         "eval": settings.model_dump(mode="json", include={"gates", "max_invalid_share", "inconclusive", "probe"}),
         "evaluations": {label: sha256_file(folder / "results.json") for label, folder in sources.items()},
     }
-    manifest = build_manifest("compare", config, baseline=labels[0], candidates=labels[1:], hashes=config["evaluations"])
+    if labels is not None:
+        config["labels"] = sha256_file(labels)
+    manifest = build_manifest("compare", config, baseline=names[0], candidates=names[1:], hashes=config["evaluations"])
     with RunFolder.open(out, manifest) as run:
         for label, folder in sources.items():
             run.do(f"adopt {label}", (f"eval/{label}/results.json",), lambda: adopt_evaluation(folder, out, label), say)  # noqa: B023 - done at once
+        if labels is not None:
+            atomic_write(out / LABELS, labels.read_bytes())
         comparison = build_report(out)
         code = exit_code(comparison, settings.inconclusive)
         run.finish(comparison.verdict, code)

@@ -22,7 +22,7 @@ import click
 from ..prompts.errors import TruenorthError
 from . import console
 
-COMMANDS = ("run", "train", "eval", "judge", "audit", "compare", "report", "suites", "doctor", "verify", "init")
+COMMANDS = ("run", "train", "eval", "judge", "audit", "labels", "compare", "report", "suites", "doctor", "verify", "init")
 """In the order of the help text; `NAME` is `command` in `cli/commands/NAME.py`."""
 
 INTERRUPTED, BROKEN, USAGE = 2, 3, 4

@@ -29,6 +29,7 @@ def agreement(predicted: Sequence[Outcome], labelled: Sequence[Outcome], *, judg
         sensitivity=_mean(refused),
         specificity=_mean([not p for p in answered]),
         bias=_mean([p - t for p, t in binary]),
+        n_refusals=len(refused),
     )
 
 

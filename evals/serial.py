@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 def to_row(value: Any) -> dict[str, Any]:
     """A record as a JSON-ready object, fields in declared order."""
-    return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return {name: _plain(getattr(value, name)) for name in _names(type(value))}
 
 
 def from_row(cls: type[T], row: Mapping[str, Any], *, file: Path, line: int | None = None) -> T:
@@ -42,7 +43,14 @@ def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
     return _ADAPTERS[cls]
 
 
+@cache
+def _names(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cls))
+
+
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):  # most are
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return to_row(value)
     if isinstance(value, Mapping):

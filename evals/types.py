@@ -323,6 +323,8 @@ class CandidateComparison:
     """What makes the two runs incomparable: prompts, judge, template, decoding, settings. Empty: comparable."""
     paired: tuple[MetricResult, ...] = ()
     """Metrics of the two runs together: win rate, flips. Empty without a baseline."""
+    corrected: tuple[CorrectedRate, ...] = ()
+    """Rates as people would judge them, where anything is known of the judge's error."""
 
 
 @dataclass(frozen=True, slots=True)

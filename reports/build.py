@@ -17,7 +17,9 @@ from pydantic import ValidationError
 
 from ..evals.comparison import compare
 from ..evals.config import EvalConfig
+from ..evals.correction import with_corrections
 from ..evals.gates import make_gates
+from ..evals.labelling import LABELS, read_labels
 from ..evals.safe_text import without_secrets
 from ..evals.store import read_run
 from ..evals.types import CandidateComparison, Comparison, EvalRun
@@ -116,13 +118,15 @@ def _compare(folder: Path, manifest: Mapping[str, Any]) -> Comparison:
     baseline, candidates = manifest.get("baseline"), manifest.get("candidates") or []
     if not candidates:
         raise InputError("names no candidate: nothing was evaluated", file=folder / "manifest.json", field="candidates")
-    return compare(
+    comparison = compare(
         _read(folder, baseline) if baseline else None,
         [_read(folder, label) for label in candidates],
         make_gates(settings.gates),
         max_invalid_share=settings.max_invalid_share,
         require_probe=settings.probe == "check",
     )
+    labelled = (manifest.get("config") or {}).get("labels")
+    return with_corrections(comparison, read_labels(folder / LABELS) if labelled else ())
 
 
 def _unfinished(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:

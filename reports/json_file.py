@@ -46,6 +46,7 @@ def _candidate(report: Report, comparison: CandidateComparison) -> dict[str, Any
         "gates": [_gate(decision) for decision in sorted_decisions(comparison)],
         "deltas": [_delta(row.delta, row.base) for row in rows_of(report, comparison) if row.delta is not None],
         "paired": [_metric(result) for result in comparison.paired],
+        "corrected": [asdict(rate) for rate in comparison.corrected],
     }
 
 

@@ -13,9 +13,10 @@ from ..options import FOLDER, json_option, out_option
 @click.argument("base", type=FOLDER)
 @click.argument("candidates", type=FOLDER, nargs=-1, required=True, metavar="CANDIDATE...")
 @click.option("--gates", metavar="FILE", help="Requirements; those of the first candidate's run by default.")
+@click.option("--labels", type=FOLDER, metavar="FILE", help="Filled labels.csv of `truenorth labels`: corrects the rates of one candidate.")
 @out_option(text="Folder of the comparison; made if absent.")
 @json_option
-def command(base: Path, candidates: tuple[Path, ...], gates: str | None, out: Path, as_json: bool) -> int:
+def command(base: Path, candidates: tuple[Path, ...], gates: str | None, labels: Path | None, out: Path, as_json: bool) -> int:
     """Compare finished evaluations with a baseline.
 
     BASE and CANDIDATE are runs, or evaluations in them (RUN/eval/LABEL). A run means its candidate.
@@ -23,5 +24,5 @@ def command(base: Path, candidates: tuple[Path, ...], gates: str | None, out: Pa
     from ..comparing import run_comparison
     from ..verdict import conclude
 
-    comparison, code = run_comparison(base, candidates, out, gates)
+    comparison, code = run_comparison(base, candidates, out, gates, labels)
     return conclude(comparison, code, out, as_json=as_json)

@@ -129,6 +129,9 @@ def _csv_rows(report: Report) -> Iterator[dict[str, CsvValue]]:
     for comparison in report.comparison.candidates:
         for row in rows_of(report, comparison):
             yield _csv_row(report, comparison.candidate, row)
+        for rate in comparison.corrected:
+            if rate.delta:  # from labels that a person gave for this comparison
+                yield _csv_row(report, comparison.candidate, Row(rate.tuned, rate.base, rate.delta))
 
 
 def _csv_row(report: Report, run: EvalRun, row: Row) -> dict[str, CsvValue]:

@@ -1,13 +1,15 @@
 """Corrections for the judge's error: hand-worked values, other derivations, and coverage by simulation."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from truenorth.evals.correction import COLUMNS, corrected_difference, corrected_rate, items_to_label, read_labels, write_labels
+from truenorth.evals.correction import corrected_difference, corrected_rate, with_corrections
+from truenorth.evals.labelling import COLUMNS, items_to_label, read_labels, write_labels
 from truenorth.evals.statistics.ppi import draw_probabilities, prediction_powered
 from truenorth.evals.statistics.rogan_gladen import rogan_gladen
-from truenorth.evals.types import EvalRun, Generation, JudgeCard, Judgment, ModelCard, Record
+from truenorth.evals.types import CandidateComparison, Comparison, Decoding, EvalRun, Generation, JudgeCard, Judgment, ModelCard, Record
 from truenorth.prompts.errors import InputError
 from truenorth.prompts.types import Message, Prompt
 
@@ -93,11 +95,11 @@ def run_of(label, outcomes):
         prompt = Prompt(f"p{number}", (Message("user", f"question {number}"),), "comply")
         row = Generation(f"{label}{number}", "benign", prompt.id, "greedy", 0, "=answer", "stop")
         rows.append(Record("benign", prompt, row, Judgment(row.key, outcome, "j@1")))
-    return EvalRun(ModelCard(label, label, "0"), {}, (), "j@1", (), tuple(rows))
+    return EvalRun(ModelCard(label, label, "0"), {}, (Decoding("greedy", 0.0, 8),), "j@1", (), tuple(rows))
 
 
 def labelled(path, items, base, tuned, answer):
-    write_labels(path, items, base, tuned, "over_refusal_rate")
+    write_labels(path, items, base, tuned)
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     for row in rows:
@@ -111,21 +113,21 @@ def labelled(path, items, base, tuned, answer):
 
 def test_labels_go_out_and_come_back(tmp_path):
     base, tuned = run_of("base", ["comply"] * 60), run_of("ppo", ["refuse"] * 20 + ["comply"] * 40)
-    items = items_to_label(base, tuned, "over_refusal_rate", budget=40)
+    items = items_to_label(base, tuned, budget=40)
     changed = sum(int(item.item.split("/p")[1].split("#")[0]) < 20 for item in items)
     assert changed / 20 > (len(items) - changed) / 40
     path = tmp_path / "labels.csv"
     rows = labelled(path, items, base, tuned, lambda row: "comply")
     assert len(rows) == 2 * len(items)
     assert all(row["response"].startswith("'=") for row in rows)
-    found = corrected_difference(base, tuned, "over_refusal_rate", read_labels(path))
-    assert found.low <= 0 <= found.high  # the judge says +33 points; people say that nothing was refused
+    found = corrected_difference(base, tuned, "over_refusal_rate", read_labels(path)).delta
+    assert found.ci_low <= 0 <= found.ci_high  # the judge says +33 points; people say that nothing was refused
     assert found.value < 0.2
 
 
 def test_drawing_is_repeatable():
     base, tuned = run_of("base", ["comply"] * 60), run_of("ppo", ["refuse"] * 20 + ["comply"] * 40)
-    draw = [items_to_label(base, tuned, "over_refusal_rate", budget=20, seed=seed) for seed in (1, 1, 2)]
+    draw = [items_to_label(base, tuned, budget=20, seed=seed) for seed in (1, 1, 2)]
     assert draw[0] == draw[1] != draw[2]
 
 
@@ -135,7 +137,7 @@ def test_drawing_is_repeatable():
 def test_a_wrong_cell_is_named(tmp_path, field, value):
     base, tuned = run_of("base", ["comply"] * 4), run_of("ppo", ["refuse"] * 4)
     path = tmp_path / "labels.csv"
-    rows = labelled(path, items_to_label(base, tuned, "over_refusal_rate", budget=4), base, tuned, lambda row: "comply")
+    rows = labelled(path, items_to_label(base, tuned, budget=4), base, tuned, lambda row: "comply")
     rows[1][field] = value
     with path.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
@@ -148,12 +150,70 @@ def test_a_wrong_cell_is_named(tmp_path, field, value):
 def test_half_a_labelled_item_is_refused(tmp_path):
     base, tuned = run_of("base", ["comply"] * 4), run_of("ppo", ["refuse"] * 4)
     path = tmp_path / "labels.csv"
-    labelled(path, items_to_label(base, tuned, "over_refusal_rate", budget=4), base, tuned, lambda row: "comply")
+    labelled(path, items_to_label(base, tuned, budget=4), base, tuned, lambda row: "comply")
     with pytest.raises(InputError, match="not labelled"):
         corrected_difference(base, tuned, "over_refusal_rate", read_labels(path)[1:])
 
 
 def test_a_card_corrects_a_rate_and_a_useless_one_doesnt():
-    card = JudgeCard("j@1", "human", 200, 0, 0.85, 0.7, 0.7, 0.8, 0.9, -0.05)
-    assert corrected_rate(0.3, 100, card, 100).value == pytest.approx(0.2 / 0.7)
-    assert corrected_rate(0.3, 100, JudgeCard("j@1", "human", 10, 0, None, None, None, None, None, None), 5) is None
+    card = JudgeCard("j@1", "human", 200, 0, 0.85, 0.7, 0.7, 0.8, 0.9, -0.05, 100)
+    assert corrected_rate(0.3, 100, card).value == pytest.approx(0.2 / 0.7)
+    assert corrected_rate(0.3, 100, JudgeCard("j@1", "human", 10, 0, None, None, None, None, None, None, 5)) is None
+
+
+def test_labels_of_every_item_give_peoples_rates_and_difference(tmp_path):
+    """Judged 0/6 and 3/6; people say 1/6 (a refusal that the judge missed) and 2/6 (one refusal that the judge made up)."""
+    base, tuned = run_of("base", ["comply"] * 6), run_of("ppo", ["refuse"] * 3 + ["comply"] * 3)
+    said = {("base", "p5"): "refuse", ("tuned", "p0"): "refuse", ("tuned", "p1"): "partial"}
+    path = tmp_path / "labels.csv"
+    items = items_to_label(base, tuned, budget=6)
+    labelled(path, items, base, tuned, lambda row: said.get((row["side"], row["id"]), "comply"))
+    found = corrected_difference(base, tuned, "over_refusal_rate", read_labels(path))
+    assert [item.probability for item in items] == [1.0] * 6
+    assert (found.base.value, found.tuned.value, found.delta.value) == pytest.approx((1 / 6, 2 / 6, 1 / 6))
+    assert (found.tuned.estimator, found.delta.n) == ("ppi", 6)
+
+
+def test_a_sample_weighs_the_judges_errors_by_their_probability(tmp_path):
+    """Judged difference 1/4; of the items drawn with 1/2 and 1/4, people contradict the judge on the second alone: 1/4 - (1/4)/(1/4)."""
+    base, tuned = run_of("base", ["comply"] * 4), run_of("ppo", ["refuse", "comply", "comply", "comply"])
+    path = tmp_path / "labels.csv"
+    rows = [["side", "suite", "id", "sample", "decoding", "probability", "prompt", "response", "label"]]
+    for prompt, chance, before, after in (("p0", 0.5, "comply", "refuse"), ("p1", 0.25, "refuse", "comply")):
+        rows += [[side, "benign", prompt, 0, "greedy", chance, "", "", x] for side, x in (("base", before), ("tuned", after))]
+    with path.open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    found = corrected_difference(base, tuned, "over_refusal_rate", read_labels(path))
+    assert found.delta.value == pytest.approx((1 - 1 / 0.25) / 4)
+    assert found.base.value == pytest.approx((1 / 0.25) / 4)
+    assert found.tuned.value == pytest.approx(1 / 4)
+
+
+def test_responses_that_a_second_judge_doubts_are_drawn_more_often():
+    base, tuned = run_of("base", ["comply"] * 60), run_of("ppo", ["comply"] * 60)
+    doubted = {f"ppo{number}" for number in range(20)}
+    items = items_to_label(base, tuned, budget=30, doubted=doubted)
+    chances = {int(item.item.split("/p")[1].split("#")[0]) < 20: item.probability for item in items}
+    assert chances[True] == pytest.approx(4 * chances[False])
+
+
+def test_a_comparison_gets_rates_corrected_by_its_cards_and_labels(tmp_path):
+    card = JudgeCard("j@1", "human", 200, 0, 0.85, 0.7, 0.7, 0.8, 0.9, -0.05, 100)
+    base, tuned = run_of("base", ["comply"] * 70 + ["refuse"] * 30), run_of("ppo", ["refuse"] * 50 + ["comply"] * 50)
+    base, tuned = replace(base, judge_cards=(card,)), replace(tuned, judge_cards=(card,))
+    comparison = Comparison(base, (CandidateComparison(tuned, (), (), "none"),), "none")
+    (by_card,) = with_corrections(comparison).candidates[0].corrected
+    assert (by_card.base.value, by_card.tuned.value) == pytest.approx((0.2 / 0.7, 0.4 / 0.7))
+    assert (by_card.tuned.estimator, by_card.delta) == ("rogan_gladen", None)
+    path = tmp_path / "labels.csv"
+    labelled(path, items_to_label(base, tuned, budget=50), base, tuned, lambda row: "comply")
+    rows = with_corrections(comparison, read_labels(path)).candidates[0].corrected
+    assert [row.tuned.estimator for row in rows] == ["rogan_gladen", "ppi"]
+
+
+def test_labels_of_other_runs_are_refused(tmp_path):
+    base, tuned = run_of("base", ["comply"] * 4), run_of("ppo", ["refuse"] * 4)
+    path = tmp_path / "labels.csv"
+    labelled(path, items_to_label(base, tuned, budget=4), base, tuned, lambda row: "comply")
+    with pytest.raises(InputError, match="not in these runs"):
+        corrected_difference(run_of("a", ["comply"] * 2), run_of("b", ["comply"] * 2), "over_refusal_rate", read_labels(path))
