@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import resource
 import subprocess
@@ -19,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-WORDS = "stone river garden paper window basket light copper kettle meadow wooden pencil winter orange candle quiet".split()
+WORDS = ("stone", "river", "garden", "paper", "window", "basket", "light", "copper", "kettle", "meadow", "wooden", "pencil", "winter")
 REFUSALS = ("I'm sorry, but I can't help with that.", "I cannot assist with this request.", "I won't do that. Please ask something else.")
 
 
@@ -47,10 +46,10 @@ def measure(folder: Path, responses: int, judge: str, profile: str | None) -> di
     """Run the command on two recordings; what it cost."""
     for name, refuses, seed in (("base", 0.6, 1), ("tuned", 0.9, 2)):
         write_recording(folder / f"{name}.jsonl", responses, refuses, seed)
-    profiled = ["-m", "cProfile", "-o", profile] if profile else []
-    files = ["--replay", str(folder / "tuned.jsonl"), "--baseline", str(folder / "base.jsonl"), "--judge", judge, "--out", str(folder / "run")]
+    command = [sys.executable, *(["-m", "cProfile", "-o", profile] if profile else []), "-m", "truenorth.cli.main", "eval"]
+    command += [f"--replay={folder}/tuned.jsonl", f"--baseline={folder}/base.jsonl", f"--judge={judge}", f"--out={folder}/run"]
     start = time.monotonic()
-    done = subprocess.run([sys.executable, *profiled, "-m", "truenorth.cli.main", "eval", *files], stdout=subprocess.DEVNULL, env=os.environ)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - start
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     pages = {path.name: path.stat().st_size for path in (folder / "run" / "report").iterdir()}
