@@ -80,6 +80,8 @@ class GuardSettings(_Section):
 class PPOSettings(_Section):
     """PPO against the reward model, with a KL penalty to the reference (the base with adapters off, or with one of its own)."""
 
+    algorithm: Literal["ppo", "rloo"] = Field(default="ppo", description="PPO with a value function, or RLOO without one.")
+    generations: Annotated[int, Field(ge=2)] = Field(default=2, description="Responses per prompt with algorithm rloo.")
     learning_rate: Positive = Field(default=1e-6, description="Of the policy adapter; linear decay to 0.")
     value_learning_rate: Positive = Field(default=1e-5, description="Of the value head.")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(default=0, description="Steps over which the learning rates rise.")

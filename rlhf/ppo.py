@@ -155,7 +155,7 @@ class PPOTrainer:
         """Sample a batch of responses and look at them with every role. Steps 1 to 4 of an iteration; nothing is trained."""
         settings, step, processes = self.settings, self.state.step, self.processes
         # 1. Prompts of this step; each process works on its share of the rows.
-        indices = prompt_indices(len(self.prompts), step, settings.rollout_batch_size, self.seed)
+        indices = self._prompt_indices(step)
         prompts, tokens = tuple(self.prompts[i] for i in indices), [self._tokens[i] for i in indices]
         mine = processes.share(range(len(indices)))
         # 2. Responses of the policy; each row has its own random numbers.
@@ -216,6 +216,9 @@ class PPOTrainer:
         return self.settings.kl_coef if self.state.kl_coef is None else self.state.kl_coef
 
     # -- parts of a rollout
+
+    def _prompt_indices(self, step: int) -> list[int]:
+        return prompt_indices(len(self.prompts), step, self.settings.rollout_batch_size, self.seed)
 
     def _calls(self, mine: Sequence[int]) -> list[list[int]]:
         """This process's rows, one list a call of the model; processes that share a base must make the same number of passes."""
