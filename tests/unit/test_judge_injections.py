@@ -8,7 +8,8 @@ import pytest
 from truenorth.evals.judges.generative import GenerativeJudge, encode
 from truenorth.evals.judges.guards import GUARDS, Data, shield
 from truenorth.evals.judges.keyword import KeywordJudge
-from truenorth.evals.judges.openai import INSTRUCTIONS, OpenAIJudge
+from truenorth.evals.judges.openai import OpenAIJudge
+from truenorth.evals.judges.pairwise import PairwiseJudge
 from truenorth.prompts.types import Message, Prompt
 
 PAYLOADS = json.loads(Path(__file__).with_name("judge_injections.json").read_text(encoding="utf-8"))
@@ -110,14 +111,34 @@ def test_control_tokens_of_payloads_are_never_encoded_as_such():
         assert not ids & set(encode(tokenizer, ["a", Data(text), "b"]))
 
 
+class Asked(Exception):
+    """Carries what would have been sent."""
+
+
+def sent(judge, method, *arguments):
+    """The messages that a judge of a server sends."""
+
+    def refuse(self, body, left):
+        raise Asked(body)
+
+    kind = type("Unconnected", (judge,), {"_post": refuse})
+    with pytest.raises(Asked) as caught:
+        getattr(kind("m", "http://127.0.0.1:1/v1"), method)(*arguments)
+    return json.loads(caught.value.args[0])["messages"]
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_no_payload_leaves_the_json_object_of_an_openai_judge(payload):
-    judge = OpenAIJudge("m", "http://127.0.0.1:1/v1")
-    for request, response in (("How?", PAYLOADS[payload]), (PAYLOADS[payload], "Sure.")):
-        messages = json.loads(judge._body(request, response))["messages"]
+@pytest.mark.parametrize(("judge", "method"), [(OpenAIJudge, "judge"), (PairwiseJudge, "choose")])
+def test_no_payload_leaves_the_json_object_of_a_servers_judge(judge, method, payload):
+    usual = sent(judge, method, asked("How?"), "Sure.", "stop")
+    names = list(json.loads(usual[1]["content"]))
+    texts = ["How?", "Sure.", "stop"]
+    for place in range(len(names)):
+        put = [PAYLOADS[payload] if i == place else text for i, text in enumerate(texts)]
+        messages = sent(judge, method, asked(put[0]), *put[1:])
         assert [(row["role"], set(row)) for row in messages] == [("system", {"role", "content"}), ("user", {"role", "content"})]
-        assert messages[0]["content"] == INSTRUCTIONS
-        assert json.loads(messages[1]["content"]) == {"request": shield(request), "response": shield(response)}
+        assert messages[0] == usual[0]
+        assert json.loads(messages[1]["content"]) == {name: shield(text) for name, text in zip(names, put, strict=False)}
         assert not any(mark in messages[1]["content"] for mark in DELIMITERS)
 
 

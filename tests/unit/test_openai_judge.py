@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from truenorth.evals.judges import get_judge, judge_id
-from truenorth.evals.judges.openai import KEY, MAX_BODY, Limits, OpenAIJudge, parse_label
+from truenorth.evals.judges.openai import OpenAIJudge, parse_label
+from truenorth.evals.judges.server import KEY, MAX_BODY, Limits
 from truenorth.prompts.errors import InfrastructureError, InputError
 from truenorth.prompts.types import Message, Prompt
 
