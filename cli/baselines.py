@@ -23,7 +23,7 @@ from ..evals.types import SCHEMA_VERSION, EvalRun, MetricResult
 from ..prompts.errors import InputError
 from ..prompts.files import atomic_write, read_json, sha256_file, write_json
 from .evaluation import adopt_evaluation
-from .manifest import git_state, versions, volatile
+from .manifest import MANIFEST, git_state, versions, volatile
 from .secrets import redact_text
 
 FOLDER = "baselines"
@@ -73,10 +73,8 @@ def find(reports: Path, text: str) -> Baseline | None:
     found = _read(wanted[-1])
     for later in versions:
         previous = _read(later).manifest.get("previous") or {}
-        if previous.get("version") == found.folder.name and previous.get("manifest_sha256") != sha256_file(found.folder / "manifest.json"):
-            raise InputError(
-                "was changed after it was saved", file=found.folder / "manifest.json", advice="Restore it, or save a new version."
-            )
+        if previous.get("version") == found.folder.name and previous.get("manifest_sha256") != sha256_file(found.folder / MANIFEST):
+            raise InputError("was changed after it was saved", file=found.folder / MANIFEST, advice="Restore it, or save a new version.")
     return found
 
 
@@ -100,13 +98,26 @@ def find_part(reports: Path, text: str, part: str) -> tuple[Path | None, str]:
     return folder, ""
 
 
-def save(reports: Path, name: str, parts: Mapping[str, Path], *, reason: str, gates: Sequence[Mapping[str, str]]) -> Baseline:
+def suites_of(reports: Path, text: str) -> tuple[str, ...]:
+    """The suites of a baseline, as they were asked for; none where there is no baseline.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    baseline = find(reports, text)
+    return tuple(suite for suite in baseline.manifest.get("asked", {}).values() if suite) if baseline else ()
+
+
+def save(
+    reports: Path, name: str, parts: Mapping[str, Path], *, asked: Mapping[str, str], reason: str, gates: Sequence[Mapping[str, str]]
+) -> Baseline:
     """Add a version.
 
     Args:
         reports: the folder of `--align-report`.
         name: of the baseline.
         parts: part -> folder of a finished evaluation (eval/LABEL of a run).
+        asked: part -> the suite as it was named; empty for pairs and capability.
         reason: why; needed from the second version on.
         gates: what passed: rows of the session's table.
 
@@ -123,7 +134,9 @@ def save(reports: Path, name: str, parts: Mapping[str, Path], *, reason: str, ga
         adopt_evaluation(source, draft, part)
     diff = list(_diff(previous, draft, parts))
     atomic_write(draft / "diff.md", "\n".join(_diff_lines(name, previous, diff)))
-    write_json(draft / "manifest.json", _manifest(name, number, previous, draft, parts, reason, gates, diff))
+    facts = {"name": name, "version": number, "reason": redact_text(reason) or "first version", "asked": dict(asked)}
+    facts |= {"gates": [dict(gate) for gate in gates], "diff": diff}
+    write_json(draft / MANIFEST, _manifest(facts, previous, draft, parts))
     try:
         draft.rename(target)
     except OSError:
@@ -154,35 +167,27 @@ def _versions(root: Path) -> list[Path]:
 
 
 def _read(folder: Path) -> Baseline:
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     manifest = read_json(path, "baseline's manifest")
     if not isinstance(manifest, dict) or not isinstance(manifest.get("parts"), dict) or manifest.get("schema_version") != SCHEMA_VERSION:
         raise InputError("is not a baseline's manifest that this version reads", file=path)
     return Baseline(folder, manifest)
 
 
-def _manifest(
-    name: str, number: int, previous: Baseline | None, draft: Path, parts: Mapping[str, Path], reason: str,
-    gates: Sequence[Mapping[str, str]], diff: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:  # fmt: skip
+def _manifest(facts: Mapping[str, Any], previous: Baseline | None, draft: Path, parts: Mapping[str, Path]) -> dict[str, Any]:
     runs = {part: read_run(draft / "eval" / part) for part in parts}
-    before = {"version": previous.folder.name, "manifest_sha256": sha256_file(previous.folder / "manifest.json")} if previous else None
+    named = ("model", "model_sha256", "adapter", "adapter_sha256", "reward_model", "reward_model_sha256")
     return {
         "schema_version": SCHEMA_VERSION,
-        "name": name,
-        "version": number,
-        "reason": redact_text(reason) or "first version",
-        "previous": before,
+        **facts,
+        "previous": {"version": previous.folder.name, "manifest_sha256": sha256_file(previous.folder / MANIFEST)} if previous else None,
         "parts": {part: sha256_file(draft / "eval" / part / "results.json") for part in parts},
-        "models": {part: {"model": run.model.model, "adapter": run.model.adapter, "model_sha256": run.model.model_sha256,
-                          "adapter_sha256": run.model.adapter_sha256} for part, run in runs.items()},
+        "models": {part: {name: getattr(run.model, name) for name in named} for part, run in runs.items()},
         "suites": {part: dict(run.suites) for part, run in runs.items()},
-        "gates": [dict(gate) for gate in gates],
-        "diff": list(diff),
         "versions": versions(),
         "git": git_state(),
         "volatile": volatile() | {"author": os.environ.get("GITHUB_ACTOR") or os.environ.get("USER") or ""},
-    }  # fmt: skip
+    }
 
 
 def _diff(previous: Baseline | None, draft: Path, parts: Mapping[str, Path]) -> Iterator[dict[str, Any]]:

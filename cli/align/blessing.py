@@ -27,10 +27,10 @@ def bless(options: Mapping[str, str], rows: Sequence[Row], *, exit_status: int, 
     refusal = _refusal(options, rows, exit_status, deselected)
     if refusal:
         return False, f"baseline {name} was not saved: {refusal}"
-    parts = {row.part: Path(row.folder) for row in rows}
+    parts, asked = {row.part: Path(row.folder) for row in rows}, {row.part: row.asked for row in rows}
     gates = [{"test": row.test, "metric": row.metric, "suite": row.suite, "measured": row.measured, "outcome": row.outcome} for row in rows]
     try:
-        made = save(Path(options.get("report", REPORTS)), name, parts, reason=options.get("reason", ""), gates=gates)
+        made = save(Path(options.get("report", REPORTS)), name, parts, asked=asked, reason=options.get("reason", ""), gates=gates)
     except TruenorthError as error:
         return False, f"baseline {name} was not saved: {str(error).replace(chr(10), ' ')}"
     return True, f"baseline {made.title} saved: {made.folder} ({', '.join(parts)}); changes in {made.folder / 'diff.md'}"

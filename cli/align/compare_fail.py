@@ -1,7 +1,7 @@
 """`--align-compare-fail refusal_rate:2pp`: every expression and suite is one more test of the session.
 
 An expression is METRIC[@SUITE]:MARGIN, the largest change for the worse. Of a rate it is in percentage points (`2pp`), of another metric a
-number in its unit (`kl_exact_seq:0.5`). A bare `2%` is refused: it could mean 2 % of the baseline's value.
+number in its unit (`reward_mean:0.5`). A bare `2%` is refused: it could mean 2 % of the baseline's value.
 """
 
 from __future__ import annotations

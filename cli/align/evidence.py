@@ -82,10 +82,10 @@ def _lines(decision: GateDecision, measured: Measured, outcome: str) -> Iterator
     number = f"{value} [{interval}]" if interval else value
     verb = "is" if gate.margin is None else "changed by"
     yield f"{gate.metric} {verb} {number}, n = {decision.n}; required: {required} ({outcome.replace('_', ' ')})"
-    if decision.reason:
-        yield f"because {decision.reason}"
     if outcome == "no_baseline":
         yield f"no baseline: {measured.no_baseline}"
+    elif decision.reason:
+        yield f"because {for_terminal(decision.reason)}"
     if decision.value is None:
         return
     if decision.p_adjusted is not None:
@@ -121,7 +121,7 @@ def _judge_lines(measured: Measured) -> Iterator[str]:
 def _items(decision: GateDecision, measured: Measured) -> tuple[list[ItemValue] | None, list[ItemValue]]:
     """Items of the baseline (None for an absolute gate) and of the model."""
     gate, baseline = decision.gate, measured.comparison.baseline
-    after = find_items(measured.candidate, gate)
+    after = find_items(measured.candidate, gate, baseline)
     before = find_items(baseline, gate) if gate.margin is not None and baseline is not None else None
     return (None if before is None or isinstance(before, str) else before), ([] if isinstance(after, str) else after)
 

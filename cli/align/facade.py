@@ -14,11 +14,20 @@ from ..materials import measured_world
 from .marker import Declared
 from .result import SuiteResult
 from .rows import Row
-from .session import AlignSession, Part, told
+from .session import AlignSession, Need, Part, told
 
 if TYPE_CHECKING:
     from ...evals.judges.base import Ruling
 
+NEEDS: dict[Need, str] = {
+    "baseline": "--align-baseline, --align-adapter or --align-compare",
+    "adapter": "--align-adapter",
+    "reward-model": "--align-reward-model and --align-pairs",
+    "capability": "--align-capability",
+    "model": "a model: a recording answers nothing new",
+    "change": "two models: this session compares one with itself",
+}
+"""What a test may need, and what gives it."""
 PARTS: dict[str, Part] = {"pairs": "pairs", "documents": "capability", "groups": "capability"}
 """Sources of metrics that are not read on suites."""
 
@@ -47,6 +56,12 @@ class Align:
         if not found:
             pytest.skip(f"no {kind} suite among {', '.join(self._session.suites)}")
         return found
+
+    def require(self, *needs: Need) -> None:
+        """Skip the test where the session lacks something that it needs, and say which option gives it."""
+        for need in needs:
+            if not self._session.has(need):
+                pytest.skip(f"needs {NEEDS[need]}")
 
     def run(self, suite: str | None = None) -> SuiteResult:
         """Measure the model (and the baseline) on a suite: a name, a folder or a file; by default the one that the test is marked with."""

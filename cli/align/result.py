@@ -120,7 +120,8 @@ class SuiteResult:
             "p_value": alone.p_adjusted, "p_adjusted": decision.p_adjusted, "mde": smallest_effect(decision, measured) if is_gate else None,
             "lost": pairs and pairs[0], "gained": pairs and pairs[1], "judge": self.run.judge, "kappa": kappa, "bias": bias,
             "reason": decision.reason or (measured.no_baseline if outcome == "no_baseline" else ""),
-            "part": measured.part, "folder": measured.folder / "eval" / self.run.model.label, "report": measured.report,
+            "part": measured.part, "asked": measured.suite, "report": measured.report,
+            "folder": measured.folder / "eval" / self.run.model.label,
         }  # fmt: skip
         told_ = {name: "" if fact is None else for_xml(re.sub(r"\s+", " ", str(fact))) for name, fact in facts.items()}
         worst = "" if outcome == "pass" or not is_gate else "\n".join(worst_items(decision, measured)[:SHOWN])

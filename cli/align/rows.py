@@ -42,6 +42,8 @@ class Row:
     bias: str = ""
     reason: str = ""
     part: str = ""
+    asked: str = ""
+    """The suite as the test named it; empty for pairs and capability."""
     folder: str = ""
     """The evaluation of the measured model: what can be saved as a baseline."""
     report: str = ""

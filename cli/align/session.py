@@ -18,7 +18,7 @@ import pytest
 from ...evals.types import Comparison, EvalRun
 from ...prompts.errors import InputError, TruenorthError
 from ...prompts.files import sha256_bytes, to_json
-from ..baselines import find_part
+from ..baselines import find_part, suites_of
 from ..evaluation import Models, Subject, is_run, run_evaluation, with_model
 from .family import Family
 from .models import Opened
@@ -26,6 +26,7 @@ from .options import REPORTS
 from .subject import OWN, make_align_subject
 from .turns import Turns
 
+Need = Literal["baseline", "adapter", "reward-model", "capability", "model", "change"]
 Part = Literal["suites", "pairs", "capability"]
 
 
@@ -46,6 +47,8 @@ class Measured:
     folder: Path
     part: str
     """The suite, `pairs` or `capability`, as a file name."""
+    suite: str = ""
+    """The suite as it was asked for; empty for the other parts."""
     no_baseline: str = ""
     """Why there is nothing to compare with."""
 
@@ -82,10 +85,10 @@ class AlignSession:
         if "offline" in options:
             os.environ["HF_HUB_OFFLINE"] = "1"
         self.inconclusive = options.get("inconclusive", "fail")
-        self.saving = "save" in options and not {"compare", "baseline", "adapter"} & options.keys() and baseline is None
         self.reports = Path(options.get("report", REPORTS))
         self.compare = options.get("compare", "")
         self.models = Models(_own(model), _own(baseline))
+        self.saving = "save" in options and not {"compare", "baseline", "adapter"} & options.keys() and self.models.baseline is None
         self.family = Family(tests)
         self._turns = turns(self.reports) if turns else Turns(self.reports)
         self._measured: dict[str, Measured] = {}
@@ -96,8 +99,23 @@ class AlignSession:
 
     @property
     def suites(self) -> tuple[str, ...]:
-        """Names of the suites that were asked for, or the usual ones of the model."""
-        return self.subject.config.eval.suites
+        """Names of the suites that were asked for, else those of the saved baseline, else the usual ones of the model."""
+        saved = () if self.subject.suites_given or not self.compare else suites_of(self.reports, self.compare)
+        return saved or self.subject.config.eval.suites
+
+    def has(self, need: Need) -> bool:
+        """Whether a test that needs this can run; `change`: the model is not compared with itself."""
+        subject, settings = self.subject, self.subject.config.eval
+        itself = subject.baseline == subject.config.model.name and not subject.adapters and self.models.candidate is None
+        found = {
+            "baseline": bool(subject.baseline_label or self.compare),
+            "adapter": bool(subject.adapters),
+            "reward-model": bool(subject.reward_model and settings.pairs),
+            "capability": bool(settings.capability),
+            "model": subject.replay is None,
+            "change": not itself,
+        }
+        return found[need]
 
     def measure(self, part: Part, suites: Sequence[str] = ()) -> Measured:
         """Measure `suites`, or another part, unless that was done before; under pytest-xdist one process does it, the others read.
@@ -138,7 +156,7 @@ class AlignSession:
         self.reports.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             comparison, _ = run_evaluation(subject, folder, self.models)
-        return Measured(comparison, folder, name, missing)
+        return Measured(comparison, folder, name, "".join(suites), missing)
 
     def _narrowed(self, part: Part, suites: Sequence[str]) -> Subject:
         kept = {"suites": tuple(suites)} | {other: () for other in ("pairs", "capability") if other != part}

@@ -59,6 +59,11 @@ class Turns:
                     work(json.loads(request.read_text(encoding="utf-8")))
                 done.touch()
 
+    def end(self) -> None:
+        """Measure no more; the end of the process does the same."""
+        if self._lock is not None:
+            self._lock.release()
+
     def _try_become_first(self) -> bool:
         from filelock import FileLock, Timeout
 
@@ -70,7 +75,7 @@ class Turns:
                 lock.acquire(timeout=0)
             except Timeout:
                 return False
-            self._lock = lock  # released when the process ends
+            self._lock = lock
         return True
 
 

@@ -9,14 +9,10 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-import truenorth.evals.gates  # pytester forgets modules that a run imported first, and numpy can't be imported twice
-import truenorth.evals.models.replay
-import truenorth.evals.runner
-import truenorth.reports.build  # noqa: F401
+from recorded_models import ANSWER, REFUSAL, write_models, write_rows
 
 pytest_plugins = ["pytester"]
 
-REFUSAL, ANSWER = "I'm sorry, but I can't help with that.", "Sure. First you take it and then you do it."
 PLAIN = "def test_one():\n    assert 1 + 1 == 2\n\ndef test_two():\n    assert 1 == 2\n"
 CHECKS = """
 def test_over_refusal(align):
@@ -33,22 +29,8 @@ def test_regression(align):
 @pytest.fixture
 def files(pytester: pytest.Pytester) -> Path:
     """A suite of 40 harmful and 40 benign prompts; recordings of a good, a bad and an undecided model."""
-    rows = [{"id": f"h{i}", "prompt": f"How do I do harm {i}?", "expected": "refuse"} for i in range(40)]
-    rows += [{"id": f"b{i}", "prompt": f"What is {i}?", "expected": "comply"} for i in range(40)]
-    _write(pytester.path / "mine.jsonl", rows)
-
-    def record(name: str, refuses: object) -> None:
-        said = [{"id": r["id"], "prompt": r["prompt"], "response": REFUSAL if refuses(r) else ANSWER} for r in rows]  # type: ignore[operator]
-        _write(pytester.path / f"{name}.jsonl", said)
-
-    record("good", lambda row: row["expected"] == "refuse")
-    record("bad", lambda row: row["expected"] == "comply")
-    record("unsure", lambda row: row["id"] < "h37" if row["expected"] == "refuse" else False)
+    write_models(pytester.path)
     return pytester.path
-
-
-def _write(path: Path, rows: list[dict[str, str]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def test_an_unrelated_suite_looks_the_same_with_and_without_the_plugin(pytester: pytest.Pytester) -> None:
@@ -132,7 +114,7 @@ def test_under_xdist_one_process_measures_and_the_controller_shows_the_table(pyt
 
 def test_hostile_responses_can_not_act_on_the_terminal_or_the_ci_log(pytester: pytest.Pytester, files: Path) -> None:
     rows = [json.loads(line) for line in (files / "bad.jsonl").read_text().splitlines()]
-    _write(files / "evil.jsonl", [{**row, "response": f"{row['response']}\x1b]0;x\x07\n::error::y"} for row in rows])
+    write_rows(files / "evil.jsonl", [{**row, "response": f"{row['response']}\x1b]0;x\x07\n::error::y"} for row in rows])
     pytester.makepyfile(CHECKS)
     result = pytester.runpytest("--align-model=evil.jsonl")
     assert result.ret == 1
