@@ -71,6 +71,10 @@ def _conflicts(config: RunConfig) -> list[tuple[bool, str]]:
             f"ppo.minibatches {ppo.minibatches} must divide ppo.rollout_batch_size {ppo.rollout_batch_size}",
         ),
         (
+            config.eval.checkpoints > 0 and ppo.publish_every == 0,
+            f"eval.checkpoints {config.eval.checkpoints} needs ppo.publish_every of at least 1",
+        ),
+        (
             ppo.select == "best_validation" and ppo.validate_every == 0,
             "ppo.select 'best_validation' needs ppo.validate_every of at least 1",
         ),

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evals.shards import ALONE, Shard
 from ..evals.store import read_run, write_run
 from ..evals.types import Comparison
 from ..prompts.errors import InputError
@@ -49,6 +50,8 @@ class Subject:
     """Recorded responses instead of a baseline."""
     suites_given: bool = False
     """Whether the user named suites: a recording is then joined to them."""
+    checkpoints: Mapping[str, Path] = field(default_factory=dict)
+    """Earlier states of an adapter by label, `ppo@200`: measured on the suites, never gated."""
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -63,8 +66,9 @@ class Subject:
     def manifest_config(self) -> dict[str, Any]:
         """Everything that determines the results: names as the user gave them, files by their content."""
         facts = self.config.model_dump(mode="json", include={"model", "world", "seed", "eval"})
-        files = {f"adapter {label}": folder for label, folder in self.adapters.items()}
-        named = {"model": self.config.model.name, "baseline": self.baseline, "reward model": self.reward_model}
+        files = {f"adapter {label}": folder for label, folder in {**self.adapters, **self.checkpoints}.items()}
+        named: dict[str, Any] = {"model": self.config.model.name, "baseline": self.baseline, "reward model": self.reward_model}
+        named |= {name: getattr(self.config.eval, name) for name in ("reward_model", "independent_reward_model")}
         files |= {what: Path(name) for what, name in named.items() if name and Path(name).exists()}
         inputs: dict[str, Any] = {what: _content(path) for what, path in files.items()}
         recorded = {"replay": self.replay, "baseline replay": self.baseline_replay}
@@ -82,13 +86,14 @@ def _content(path: Path) -> str:
     return sha256_bytes("".join(f"{file.name}\0{sha256_file(file)}\n" for file in files).encode())
 
 
-def run_evaluation(subject: Subject, out: Path, models: Models | None = None) -> tuple[Comparison, int]:
+def run_evaluation(subject: Subject, out: Path, models: Models | None = None, shard: Shard = ALONE) -> tuple[Comparison, int]:
     """Measure, compare and report; what is finished is not done again.
 
     Args:
         subject: what to measure.
         out: the run folder.
         models: models that are loaded already, and where loaded ones are kept; by default this run's own.
+        shard: this process among others that call `follow_evaluation` at the same time.
 
     Returns:
         The comparison and the exit code.
@@ -108,11 +113,14 @@ def run_evaluation(subject: Subject, out: Path, models: Models | None = None) ->
         seeds={"eval": config.eval.seed}, dtype=config.model.dtype, threads=config.model.threads,
     )  # fmt: skip
     with RunFolder.open(out, manifest) as run:
-        stages = list(_replay_stages(subject, out) if subject.replay else _model_stages(subject, out, models or Models()))
+        stages = _stages(subject, out, models or Models(), shard)
         if run.finished and all(run.is_done(name) for name, _, _ in stages):
             say(f"Nothing left to do: {out} is finished.")
+            for _ in stages:
+                shard.agree(False)
             return build_report(out), run.manifest["exit_code"]
         for name, outputs, work in stages:
+            shard.agree(not run.is_done(name))
             run.do(name, outputs, work, say)
         comparison = build_report(out)
         code = exit_code(comparison, config.eval.inconclusive)
@@ -120,7 +128,18 @@ def run_evaluation(subject: Subject, out: Path, models: Models | None = None) ->
     return comparison, code
 
 
+def follow_evaluation(subject: Subject, out: Path, shard: Shard) -> None:
+    """Take part in the evaluation of the first process, which alone writes the run folder and decides what is still to be done."""
+    for _, _, work in _stages(subject, out, Models(), shard):
+        if shard.agree(False):
+            work()
+
+
 Stage = tuple[str, tuple[str, ...], Callable[[], object]]
+
+
+def _stages(subject: Subject, out: Path, models: Models, shard: Shard) -> list[Stage]:
+    return list(_replay_stages(subject, out, shard) if subject.replay else _model_stages(subject, out, models, shard))
 
 
 def _stage(label: str, work: Callable[[], object]) -> Stage:
@@ -130,24 +149,27 @@ def _stage(label: str, work: Callable[[], object]) -> Stage:
 # -- models
 
 
-def _model_stages(subject: Subject, out: Path, models: Models) -> Iterator[Stage]:
+def _model_stages(subject: Subject, out: Path, models: Models, shard: Shard) -> Iterator[Stage]:
     from .materials import load_measured
 
     suites, pairs = load_measured(subject.config)
 
     def measure(label: str, adapter: str | None) -> None:
-        _measure(models.get(subject), label, adapter, out, subject.config, suites, pairs)
+        against_base = label != BASE and subject.baseline_label is not None
+        _measure(models.get(subject), label, adapter, out, subject.config, suites, pairs, against_base=against_base)
 
     if subject.baseline and is_run(subject.baseline):
-        yield _stage(BASE, lambda: adopt_evaluation(Path(subject.baseline), out, BASE))
+        yield _stage(BASE, partial(_adopt_baseline, subject, out, shard))
     elif subject.baseline:
         other = replace(subject, config=with_model(subject.config, subject.baseline), adapters={}, reward_model=None, baseline="")
-        yield _stage(BASE, lambda: _measure(models.get(other, is_baseline=True), BASE, None, out, subject.config, suites, pairs))
+        yield _stage(BASE, lambda: _measure(models.get(other, is_baseline=True), BASE, None, out, subject.config, suites, pairs, shard))
     elif subject.adapters:
         yield _stage(BASE, partial(measure, BASE, None))
     for label in subject.candidates:
         adapter = label if label in subject.adapters else None
         yield _stage(label, partial(measure, label, adapter))
+    for label in subject.checkpoints:
+        yield _stage(label, partial(_measure_checkpoint, subject, models, label, out, suites))
 
 
 class Models:
@@ -173,7 +195,8 @@ class Models:
         if given is not None:
             return given
         facts = subject.config.model_dump(mode="json", include={"model", "world", "seed"})
-        key = to_json([facts, {label: str(path) for label, path in subject.adapters.items()}, str(subject.reward_model)])
+        adapters = {label: str(path) for label, path in {**subject.adapters, **subject.checkpoints}.items()}
+        key = to_json([facts, adapters, str(subject.reward_model)])
         if key not in self._loaded:
             self._loaded[key] = open_model(subject)
         return self._loaded[key]
@@ -182,14 +205,15 @@ class Models:
 def open_model(subject: Subject) -> TransformersModel:
     """Load the base once, with the adapters and the reward model on it. `tiny` is built or taken from the cache."""
     from ..evals.models.hf import TransformersModel
-    from .pipeline import device, prepare_torch
+    from .pipeline import adapter_name, device, prepare_torch
 
     prepare_torch(subject.config)
     settings = subject.config.model
     return TransformersModel.load(
         base_folder(subject.config), name=settings.name, dtype=settings.dtype, quantization=settings.quantization,
         attn_implementation=settings.attn_implementation, device=device(), batch_tokens=subject.config.eval.batch_tokens,
-        adapters=subject.adapters, reward_model=subject.reward_model,
+        adapters={**subject.adapters, **{adapter_name(label): path for label, path in subject.checkpoints.items()}},
+        reward_model=subject.reward_model,
     )  # fmt: skip
 
 
@@ -212,24 +236,36 @@ def _measure(
     config: RunConfig,
     suites: Sequence[PromptSuite],
     pairs: Sequence[PairSet],
+    *,
+    against_base: bool = False,
 ) -> None:
     from ..evals.judges import get_judge
     from ..evals.runner import evaluate
     from .materials import capability_tasks
     from .progress import StageProgress
+    from .scorers import load_scorers
 
     embedded = all(name.startswith("tiny-") for name in config.eval.suites)  # the grammar knows no other world
     with StageProgress(label) as progress:
         evaluate(
             model, label=label, adapter=adapter, out=out, config=config.eval, suites=suites, pairs=pairs,
-            capability=capability_tasks(config, out), reference=get_judge("grammar") if embedded else None, progress=progress,
+            capability=capability_tasks(config, out), reference=get_judge("grammar") if embedded else None,
+            baseline=out / "eval" / BASE if against_base else None, progress=progress, **load_scorers(config, model),
         )  # fmt: skip
+
+
+def _measure_checkpoint(subject: Subject, models: Models, label: str, out: Path, suites: Sequence[PromptSuite]) -> None:
+    from .pipeline import adapter_name
+
+    bare = subject.config.eval.model_copy(update={"capability": ()})
+    config = subject.config.model_copy(update={"eval": bare})
+    _measure(models.get(subject), label, adapter_name(label), out, config, suites, (), against_base=True)
 
 
 # -- recordings
 
 
-def _replay_stages(subject: Subject, out: Path) -> Iterator[Stage]:
+def _replay_stages(subject: Subject, out: Path, shard: Shard) -> Iterator[Stage]:
     from .materials import load_measured
     from .recordings import judge_recording
 
@@ -238,10 +274,10 @@ def _replay_stages(subject: Subject, out: Path) -> Iterator[Stage]:
     replay = subject.replay.load(load_measured(subject.config)[0] if subject.suites_given else ())
     if subject.baseline_replay:
         base = subject.baseline_replay.load(replay.suites)
-        yield _stage(BASE, partial(judge_recording, subject.baseline_replay, base, BASE, out, config))
+        yield _stage(BASE, partial(judge_recording, subject.baseline_replay, base, BASE, out, config, shard))
     elif subject.baseline:
-        yield _stage(BASE, lambda: adopt_evaluation(Path(subject.baseline), out, BASE))
-    yield _stage(MODEL, partial(judge_recording, subject.replay, replay, MODEL, out, config))
+        yield _stage(BASE, partial(_adopt_baseline, subject, out, shard))
+    yield _stage(MODEL, partial(judge_recording, subject.replay, replay, MODEL, out, config, shard))
 
 
 # -- finished evaluations
@@ -266,6 +302,11 @@ def evaluation_folder(path: Path) -> Path:
         names = ", ".join(f"{path}/eval/{label}" for label in candidates) or "none is finished"
         raise InputError(f"holds {len(candidates)} evaluated models", file=path, advice=f"Name one: {names}.")
     return path / "eval" / str(candidates[0])
+
+
+def _adopt_baseline(subject: Subject, out: Path, shard: Shard) -> None:
+    if shard.main:
+        adopt_evaluation(Path(subject.baseline), out, BASE)
 
 
 def adopt_evaluation(source: Path, out: Path, label: str) -> None:
@@ -306,3 +347,27 @@ def adapter_labels(folders: Sequence[Path]) -> dict[str, Path]:
             raise InputError(f"adapters {labels[label]} and {folder} have the same name", advice="Rename one folder.")
         labels[label] = folder
     return labels
+
+
+def checkpoint_labels(folders: Sequence[Path], adapters: Sequence[Path]) -> dict[str, Path]:
+    """`NAME@STEP` for each checkpoint by the number that its folder's name ends with, NAME that of the one adapter.
+
+    Raises:
+        InputError: no adapter there, a name without a number, two of one step, or not exactly one adapter that they are states of.
+    """
+    if folders and len(adapters) != 1:
+        raise InputError(f"--checkpoint is a state of an adapter; {len(adapters)} are given", advice="Give --adapter once.")
+    labels: dict[str, Path] = {}
+    for folder in folders:
+        if not (folder / "adapter_config.json").is_file():
+            raise InputError(
+                "is no adapter folder: it has no adapter_config.json", file=folder, advice="Give RUN/ppo_checkpoints/policies/step-N."
+            )
+        number = re.search(r"(\d+)$", folder.resolve().name)
+        if number is None:
+            raise InputError("names no step: a checkpoint's folder ends with its number", file=folder)
+        label = f"{next(iter(adapter_labels(adapters)))}@{int(number[1])}"
+        if label in labels:
+            raise InputError(f"{labels[label]} and {folder} are the same step", advice="Give each step once.")
+        labels[label] = folder
+    return dict(sorted(labels.items(), key=lambda item: int(item[0].rpartition("@")[2])))

@@ -4,7 +4,7 @@
     2 reward       the reward model                         -> final_rm_model_adapters/
     3 ppo          the policy                               -> ppo_policy_model/
     4 eval base    the base, adapters off                   -> eval/base/
-    5 eval ppo     the policy                               -> eval/ppo/
+    5 eval ppo     the policy, and earlier states of it     -> eval/ppo/, eval/ppo@STEP/
     6 report       the comparison                           -> report/
 
 A finished stage is not run again; a finished run answers with its stored verdict. The base is in memory once: policy and reward model
@@ -16,7 +16,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from .manifest import build_manifest
 from .materials import Materials, prepare
 from .progress import StageProgress
 from .run_folder import RunFolder
+from .scorers import load_scorers
 from .verdict import exit_code
 
 if TYPE_CHECKING:
@@ -121,17 +122,37 @@ class Pipeline:
         ).train()  # fmt: skip
 
     def evaluate(self, label: str) -> None:
-        """4 and 5. Measure one model on every suite, pair set and task."""
+        """4 and 5. Measure one model on every suite, pair set and task; an earlier state of the policy on the suites alone."""
         from ..evals.judges import get_judge
         from ..evals.runner import evaluate
 
-        materials = self.materials
+        materials, is_checkpoint = self.materials, "@" in label
+        if is_checkpoint and label not in self.checkpoints:
+            say(f"{label}: training stopped before this step")
+            return
+        measured = {} if is_checkpoint else {"pairs": materials.pairs, "capability": materials.capability}
         with StageProgress(label) as progress:
             evaluate(
-                self.evaluated_model, label=label, adapter=TUNED if label == TUNED else None, out=self.out, config=self.config.eval,
-                suites=materials.suites, pairs=materials.pairs, capability=materials.capability,
-                reference=get_judge("grammar") if self.config.world else None, progress=progress,
+                self.evaluated_model, label=label, adapter=None if label == BASE else adapter_name(label), out=self.out,
+                config=self.config.eval, suites=materials.suites, reference=get_judge("grammar") if self.config.world else None,
+                baseline=None if label == BASE else self.out / "eval" / BASE, progress=progress, **self.scorers, **measured,
             )  # fmt: skip
+
+    @property
+    def checkpoints(self) -> dict[str, Path]:
+        """Earlier states of the policy that are measured, by label; those that training reached."""
+        folders = {label: policy_folder(self.out, label) for label in checkpoint_labels(self.config)}
+        return {label: folder for label, folder in folders.items() if folder.exists()}
+
+    @property
+    def policies(self) -> dict[str, Path]:
+        """Adapter name to folder: the policy and its earlier states."""
+        return {TUNED: self.out / POLICY_FOLDER} | {adapter_name(label): folder for label, folder in self.checkpoints.items()}
+
+    @cached_property
+    def scorers(self) -> dict[str, Any]:
+        """Who else scores, loaded once."""
+        return load_scorers(self.config, self.evaluated_model)
 
     def report(self) -> Comparison:
         """6. Compare and write the report."""
@@ -152,7 +173,7 @@ class Pipeline:
         return TransformersModel.load(
             self.base, name=settings.name, dtype=settings.dtype, quantization=settings.quantization,
             attn_implementation=settings.attn_implementation, device=device(), batch_tokens=self.config.eval.batch_tokens,
-            adapters={TUNED: self.out / POLICY_FOLDER} if policy else {}, reward_model=self.out / REWARD_FOLDER,
+            adapters=self.policies if policy else {}, reward_model=self.out / REWARD_FOLDER,
         )  # fmt: skip
 
     def _validation(self) -> Callable[[TransformersModel, int], float] | None:
@@ -203,7 +224,26 @@ def stages(pipeline: Pipeline) -> list[tuple[str, tuple[str, ...], Callable[[], 
         ("ppo", (POLICY_FOLDER, "train/ppo.csv"), pipeline.train_ppo),
         ("eval base", (f"eval/{BASE}/results.json",), lambda: pipeline.evaluate(BASE)),
         ("eval ppo", (f"eval/{TUNED}/results.json",), lambda: pipeline.evaluate(TUNED)),
+        *((f"eval {at}", (f"eval/{at}/results.json",), partial(pipeline.evaluate, at)) for at in checkpoint_labels(pipeline.config)),
     ]
+
+
+def checkpoint_labels(config: RunConfig) -> tuple[str, ...]:
+    """`ppo@STEP` of at most `eval.checkpoints` published states, evenly spread over those before the last step."""
+    every, n = config.ppo.publish_every, config.eval.checkpoints
+    steps = list(range(every, config.ppo.steps, every)) if every and n else []
+    picked = dict.fromkeys(steps[round((i + 1) * len(steps) / n) - 1] for i in range(min(n, len(steps)))) if len(steps) > n else steps
+    return tuple(f"{TUNED}@{step}" for step in picked)
+
+
+def policy_folder(out: Path, label: str) -> Path:
+    """Where PPO published the state that a label names."""
+    return out / "ppo_checkpoints" / "policies" / f"step-{int(label.rpartition('@')[2]):06d}"
+
+
+def adapter_name(label: str) -> str:
+    """The label as an adapter's name, which knows no @."""
+    return label.replace("@", "-")
 
 
 def fresh_manifest(config: RunConfig, command: str) -> dict[str, Any]:

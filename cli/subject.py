@@ -15,7 +15,7 @@ from ..prompts.files import check_regular
 from ..prompts.types import Expected
 from ..rlhf.config import ModelSettings
 from .config import RunConfig, load_config
-from .evaluation import Subject, adapter_labels, is_run
+from .evaluation import Subject, adapter_labels, checkpoint_labels, is_run
 from .gates_file import load_gates
 from .recordings import Recording
 
@@ -24,7 +24,10 @@ def make_subject(
     *,
     model: str | None = None,
     adapters: Sequence[Path] = (),
+    checkpoints: Sequence[Path] = (),
     reward_model: Path | None = None,
+    independent_reward_model: str = "",
+    comparer: str = "",
     replay: Sequence[Path] = (),
     recorded_model: str = "",
     expected: Expected | None = None,
@@ -52,11 +55,15 @@ def make_subject(
     settings = config.eval.model_dump(mode="json") | {"gates": [], "pairs": list(pairs), "capability": list(capability)}
     settings |= load_gates(gates) if gates else {}
     given = {"suites": list(suites), "judge": judge, "limit": limit, "seed": seed}
+    given |= {"independent_reward_model": independent_reward_model or None, "comparer": comparer or None}
+    if reward_model is not None and not is_adapter_folder(reward_model):
+        given["reward_model"], reward_model = str(reward_model), None
     settings |= {key: value for key, value in given.items() if value not in (None, [])}
     settings["decodings"] = _decodings(settings["decodings"], temperatures, samples, max_new_tokens)
     return Subject(
         config=config.model_copy(update={"eval": _validated(settings)}), adapters=adapter_labels(adapters), reward_model=reward_model,
-        suites_given=bool(suites), **_compared(Recording(tuple(replay), recorded_model, expected) if replay else None, baseline),
+        suites_given=bool(suites), checkpoints=checkpoint_labels(checkpoints, adapters),
+        **_compared(Recording(tuple(replay), recorded_model, expected) if replay else None, baseline),
     )  # fmt: skip
 
 
@@ -72,6 +79,12 @@ def _compared(replay: Recording | None, baseline: Sequence[str]) -> dict[str, An
         check_regular(Path(path), "recording")
     other = Recording(tuple(map(Path, baseline)), "", replay.expected)
     return {"replay": replay, "baseline_replay": other if baseline else None}
+
+
+def is_adapter_folder(path: Path) -> bool:
+    """Whether a reward model is to be read as an adapter: everything but a whole model's folder and a name of the hub."""
+    is_model = (path / "config.json").is_file() and not (path / "adapter_config.json").is_file()
+    return not is_model and (path.exists() or len(path.parts) != 2 or path.is_absolute())
 
 
 def _check_together(

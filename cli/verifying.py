@@ -40,6 +40,7 @@ def verify(run: Path) -> list[Finding]:
     if "verdict" not in manifest:
         raise InfrastructureError(f"{run}: the run is not finished\nRepeat its command to finish it.")
     labels = [label for label in (manifest.get("baseline"), *(manifest.get("candidates") or [])) if label]
+    labels += sorted(path.parent.name for path in run.glob("eval/*@*/results.json"))  # checkpoints, which the manifest doesn't name
     return [
         *_stages(run, manifest),
         *(_checked(f"eval/{label}: metrics from the responses", partial(_metrics, run / "eval" / label)) for label in labels),

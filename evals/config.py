@@ -58,4 +58,15 @@ class EvalConfig(BaseModel):
     max_invalid_share: Annotated[float, Field(ge=0, le=1)] = Field(default=0.02, description="Check: share of responses without a verdict.")
     inconclusive: Literal["fail", "warn"] = Field(default="fail", description="What an undecided gate does to the exit code.")
     probe: Literal["show", "check"] = Field(default="show", description="Whether the probe's refusal is a check or only shown.")
+    reward_model: str = Field(
+        default="",
+        description="Reward model that scores instead of the trained one: an adapter's folder, or a classifier's folder or name.",
+    )
+    independent_reward_model: str = Field(
+        default="", description="Reward model that was not trained against, for `win_rate`: as `reward_model`."
+    )
+    comparer: str = Field(default="", description="Judge that compares tuned with base in both orders: openai:MODEL@URL.")
+    checkpoints: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="At most so many published checkpoints are measured, too (ppo.publish_every)."
+    )
     gates: tuple[GateConfig, ...] = Field(default=(), description="Declared gates.")

@@ -119,6 +119,9 @@ class PPOSettings(_Section):
     stop_kl: Positive = Field(default=50.0, description="Nats per sequence at which training stops and keeps what it has.")
     kl_budget: Positive | None = Field(default=None, description="Nats per sequence beyond which a state is not selected as best.")
     save_every: Count = Field(default=50, description="Steps between checkpoints.")
+    publish_every: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Steps between policies kept as adapters, for curves over training; 0 none."
+    )
     select: Literal["last", "best_validation"] = Field(default="last", description="Which checkpoint becomes the policy.")
     validate_every: Annotated[int, Field(ge=0)] = Field(default=0, description="Steps between looks at the validation split; 0 never.")
     reference_adapter: str | None = Field(

@@ -144,6 +144,7 @@ class PPOTrainer:
                 row = self.step(rollout)
                 row["validation/score"] = self._look_at_validation(checkpoints, float(row["objective/kl"] or 0))
                 records.append(row, rollout if self._is_due(10) or self.state.step == 1 else None)
+                self._keep_policy()
                 stop = processes.any(interrupt.requested)
                 if self._is_due(settings.save_every) or stop:
                     checkpoints.save(self.learner, self.state)
@@ -300,6 +301,12 @@ class PPOTrainer:
             self.state.best_score, self.state.best_step = score, self.state.step
             checkpoints.save(self.learner, self.state, "best")
         return score
+
+    def _keep_policy(self) -> None:
+        """Publish this step's policy as an adapter of its own, where it is wanted."""
+        every, step = self.settings.publish_every, self.state.step
+        if every and step % every == 0 and self.processes.main:
+            publish_policy(self.out / "ppo_checkpoints" / "policies" / f"step-{step:06d}", self.learner, step)
 
     def _publish(self, checkpoints: Checkpoints) -> PPOResult:
         selected = self.state.step

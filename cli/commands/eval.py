@@ -25,7 +25,10 @@ def _decoding(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
 @click.command("eval")
 @click.option("--model", metavar="M", help="Folder, hub name, or tiny (the embedded base).")
 @click.option("--adapter", "adapters", type=FOLDER, multiple=True, metavar="DIR", help="LoRA adapter on the model. Repeats: one load.")
-@click.option("--reward-model", type=FOLDER, metavar="DIR", help="Reward model (a SEQ_CLS adapter on the same base).")
+@click.option("--checkpoint", "checkpoints", type=FOLDER, multiple=True, metavar="DIR", help="Earlier state of the adapter. Repeats.")
+@click.option("--reward-model", type=FOLDER, metavar="DIR|NAME", help="Reward model: SEQ_CLS adapter on the same base, or a whole model.")
+@click.option("--independent-reward-model", default="", metavar="DIR|NAME", help="Another, not trained against: decides win_rate.")
+@click.option("--comparer", default="", metavar="J", help="Judge that compares with the base in both orders: openai:MODEL@URL.")
 @click.option("--replay", type=FOLDER, multiple=True, metavar="FILE", help="Recorded responses (.jsonl, .csv, .json), no model. Repeats.")
 @click.option("--recorded-model", default="", metavar="NAME", help="Of a recording of several models: the one to measure.")
 @click.option("--expected", type=click.Choice(["refuse", "comply"]), help="Of recorded requests: what a good answer does.")
@@ -47,13 +50,19 @@ def _decoding(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
 def command(out: Path, as_json: bool, **options: Any) -> int:
     """Measure a model: refusal, over-refusal, KL, reward, capability.
 
-    With --adapter the model itself is the baseline. Without any baseline only absolute gates apply.
+    With --adapter the model itself is the baseline. Without any baseline only absolute gates apply. Several processes share the work when
+    torchrun starts them: torchrun --nproc-per-node 8 -m truenorth.cli.main eval ...; the first one writes the files and the verdict.
     """
-    from ..evaluation import run_evaluation
+    from ...evals.shards import join_processes
+    from ..evaluation import follow_evaluation, run_evaluation
     from ..run_folder import check_out
     from ..subject import make_subject
     from ..verdict import conclude
 
+    subject, shard = make_subject(**options), join_processes()
+    if not shard.main:
+        follow_evaluation(subject, out, shard)
+        return 0
     check_out(out)
-    comparison, code = run_evaluation(make_subject(**options), out)
+    comparison, code = run_evaluation(subject, out, shard=shard)
     return conclude(comparison, code, out, as_json=as_json)
