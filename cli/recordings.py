@@ -10,6 +10,7 @@ from typing import Any
 from ..evals.config import EvalConfig
 from ..evals.models.replay import ReplayModel
 from ..evals.runner import evaluate
+from ..evals.shards import ALONE, Shard
 from ..prompts.errors import InputError
 from ..prompts.files import sha256_file
 from ..prompts.replay import Replay, load_replay
@@ -60,7 +61,8 @@ class Recording:
         return replay
 
 
-def judge_recording(recording: Recording, replay: Replay, label: str, out: Path, config: EvalConfig) -> None:
+def judge_recording(recording: Recording, replay: Replay, label: str, out: Path, config: EvalConfig, shard: Shard = ALONE) -> None:
     """Measure what was recorded: OUT/eval/LABEL."""
     model = ReplayModel(replay, recording.name)
-    evaluate(model, label=label, out=out, config=config, suites=replay.suites, probe=None, decodings=(model.decoding,))
+    how = (model.decoding,)
+    evaluate(model, label=label, out=out, config=config, suites=replay.suites, probe=None, decodings=how, shard=shard)

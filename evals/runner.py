@@ -25,13 +25,14 @@ from .judges import Judge, get_judge, judge_id
 from .models.base import Generates, RewardModel
 from .plan import Ask, make_decodings, make_plan
 from .preference import Comparer
+from .shards import ALONE, Shard
 from .slices import measure
 from .stages.documents import score_documents
 from .stages.generate import generate
 from .stages.job import Job, Progress, place_of
 from .stages.judge import judge_all, judge_cards
 from .stages.score import score
-from .store import attach_rows, generation_journal, write_prompts, write_run
+from .store import attach_rows, generation_journal, read_run_card, write_prompts, write_run
 from .types import Decoding, EvalRun
 
 
@@ -54,6 +55,7 @@ def evaluate(
     comparer: Comparer | None = None,
     baseline: Path | None = None,
     progress: Progress | None = None,
+    shard: Shard = ALONE,
 ) -> EvalRun:
     """Measure one model; everything goes to OUT/eval/LABEL/, and a second call goes on where the first one stopped.
 
@@ -75,6 +77,7 @@ def evaluate(
         comparer: a judge that compares each response with the baseline's, in both orders.
         baseline: the baseline's finished evaluation, eval/LABEL: forward KL and the comparing judge read its responses.
         progress: called as rows are finished.
+        shard: which part of the rows this process computes; all processes make the same call (`shards.py`).
 
     Raises:
         InputError: the label is no folder name, ids are not unique, or the folder is damaged or holds rows of another model, prompt set,
@@ -82,8 +85,8 @@ def evaluate(
         NothingToEvaluateError: a suite is empty.
         InfrastructureError: the model gave fewer responses than asked for, or a score that is not a finite number.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
-        raise InputError(f"label {label!r} is no folder name", advice="Use letters, digits, dots, dashes and underscores.")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9@._-]*", label):
+        raise InputError(f"label {label!r} is no folder name", advice="Use letters, digits, dots, dashes, underscores and @.")
     decodings = tuple(decodings or make_decodings(config.decodings))
     card = replace(model.card(adapter), label=label)
     if reward_model is not None:
@@ -92,12 +95,14 @@ def evaluate(
     tasks = [load_task(name) for name in capability]
     base = {} if baseline is None else {place_of(row): row for row in generation_journal(baseline).rows.values()}
     job = Job(
-        model, adapter, card, out / "eval" / label, plan, config, progress or _silent, reward_model or model, independent, comparer, base
+        model, adapter, card, out / "eval" / label, plan, config, progress or _silent, reward_model or model, independent, comparer, base,
+        shard, base_sha256=_bare_model(baseline) if baseline else "",
     )  # fmt: skip
     chosen = judge or get_judge(config.judge)
 
     generations = generate(job)
-    write_prompts(job.folder, _snapshot(plan))  # not before another run's folder was recognised
+    if shard.main:
+        write_prompts(job.folder, _snapshot(plan))  # not before another run's folder was recognised
     judgments = judge_all(job, generations, chosen)
     score_documents(job, score(job, generations, pairs), tasks)
 
@@ -107,13 +112,21 @@ def evaluate(
     run = EvalRun(card, digests, decodings, judge_id(chosen), (), judge_cards=cards, settings=_settings(job))
     run = attach_rows(job.folder, run)
     run = replace(run, metrics=measure(run))
-    write_run(job.folder, run)
+    if shard.main:
+        write_run(job.folder, run)
+    shard.meet()
     return run
 
 
 def _settings(job: Job) -> dict[str, Any]:
     found = {"seed": job.config.seed, "limit": job.config.limit, "template_sha256": job.card.template_sha256, "dtype": job.card.dtype}
     return found | ({"independent_reward_model": job.independent_sha256} if job.independent_sha256 else {})
+
+
+def _bare_model(folder: Path) -> str:
+    """Digest of the model that an evaluation measured without an adapter; empty for one with an adapter."""
+    card = read_run_card(folder)
+    return "" if card.adapter_sha256 else card.model_sha256
 
 
 def _snapshot(plan: Sequence[Ask]) -> dict[str, list[Prompt]]:

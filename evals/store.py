@@ -8,7 +8,7 @@ A folder is self-contained: its prompts are in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,8 @@ from ..prompts.errors import InfrastructureError, InputError
 from ..prompts.files import append_jsonl, atomic_write, iter_jsonl, read_json, sha256_file, write_json, write_jsonl
 from ..prompts.types import Prompt
 from .serial import from_row, to_row
-from .types import SCHEMA_VERSION, DocumentScore, EvalRun, Generation, Judgment, PairScore, Record, Score
+from .shards import ALONE, Shard
+from .types import SCHEMA_VERSION, DocumentScore, EvalRun, Generation, Judgment, ModelCard, PairScore, Record, Score
 
 PROBE_SUITE = "probe"
 """Suite name under which the probe's rows stand in the files; reading takes them out of the records."""
@@ -32,25 +33,26 @@ class Journal(Generic[Row]):
     """An append-only file of rows with unique keys; as a context manager it is open for appending.
 
     Damage is an InputError that names the line, with one exception: `resume` cuts off a last line without its newline first (the
-    process was killed while writing it).
+    process was killed while writing it). Several processes append to a part each (`.STEM.RANK.jsonl`), which `gather` merges.
     """
 
     def __init__(
         self, path: Path, read: Callable[[Mapping[str, Any], int], Row], write: Callable[[Row], Mapping[str, Any]],
-        key: Callable[[Row], str], *, resume: bool = False,
+        key: Callable[[Row], str], *, resume: bool = False, shard: Shard = ALONE,
     ) -> None:  # fmt: skip
-        self.path, self._write, self._key = path, write, key
+        self.path, self._read, self._write, self._key, self._shard = path, read, write, key, shard
         self.rows: dict[str, Row] = {}
-        if resume:
+        if resume and shard.main:
             _cut_torn_tail(path)
-        if path.exists():
-            for line, raw in iter_jsonl(path, path.stem):
-                row = read(raw, line)
-                self.rows.setdefault(key(row), row)
+        if shard.main or not resume:
+            self._load(path)
+        if resume:
+            self.gather()
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = self.path.open("a", encoding="utf-8")
+        own = self.path if self._shard.count == 1 else self.path.with_name(f".{self.path.stem}.{self._shard.rank}.jsonl")
+        self._stream = own.open("a", encoding="utf-8")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -62,11 +64,41 @@ class Journal(Generic[Row]):
             append_jsonl(self._stream, self._write(row))
             self.rows[self._key(row)] = row
 
-    def finish(self, keys: Iterable[str]) -> list[Row]:
-        """Rewrite the file as these keys, in this order, and return their rows."""
-        rows = [self.rows[key] for key in keys]
-        write_jsonl(self.path, map(self._write, rows))
-        return rows
+    def gather(self) -> None:
+        """Wait for all processes; make the parts that they wrote (or left behind when they were killed) one file, and read it."""
+        self._shard.meet()
+        if self._shard.main and (parts := sorted(self.path.parent.glob(f".{self.path.stem}.*.jsonl"))):
+            for part in parts:
+                _cut_torn_tail(part)
+                self._load(part)
+            self.write(self.rows)
+            for part in parts:
+                part.unlink()
+        self._shard.meet()
+        if not self._shard.main:
+            self._load(self.path)
+
+    def write(self, keys: Iterable[str]) -> None:
+        """Rewrite the file as these keys, in this order."""
+        write_jsonl(self.path, (self._write(self.rows[key]) for key in keys))
+
+    def finish(self, keys: Sequence[str]) -> list[Row]:
+        """Rewrite the file as these keys, in this order, and return their rows; all processes read the first one's."""
+        self.gather()
+        if self._shard.main:
+            self.write(keys)
+            self.rows = {key: self.rows[key] for key in keys}
+        self._shard.meet()
+        if not self._shard.main:
+            self.rows = {}
+            self._load(self.path)
+        return list(self.rows.values())
+
+    def _load(self, path: Path) -> None:
+        if path.exists():
+            for line, raw in iter_jsonl(path, path.stem):
+                row = self._read(raw, line)
+                self.rows.setdefault(self._key(row), row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +123,17 @@ class Scored:
 _KINDS: dict[str, type[Score] | type[PairScore] | type[DocumentScore]] = {"response": Score, "pair": PairScore, "document": DocumentScore}
 
 
-def generation_journal(folder: Path, *, resume: bool = False) -> Journal[Generation]:
+def generation_journal(folder: Path, *, resume: bool = False, shard: Shard = ALONE) -> Journal[Generation]:
     """Responses, by their content key."""
-    return _keyed_journal(folder / "generations.jsonl", Generation, resume)
+    return _keyed_journal(folder / "generations.jsonl", Generation, resume, shard)
 
 
-def judgment_journal(folder: Path, name: str = "", *, resume: bool = False) -> Journal[Judgment]:
+def judgment_journal(folder: Path, name: str = "", *, resume: bool = False, shard: Shard = ALONE) -> Journal[Judgment]:
     """Verdicts by their generation's key; `name` is set for a second judge's file."""
-    return _keyed_journal(judgments_path(folder, name), Judgment, resume)
+    return _keyed_journal(judgments_path(folder, name), Judgment, resume, shard)
 
 
-def score_journal(folder: Path, *, resume: bool = False) -> Journal[Scored]:
+def score_journal(folder: Path, *, resume: bool = False, shard: Shard = ALONE) -> Journal[Scored]:
     """Scores of responses, pairs and documents."""
     path = folder / "scores.jsonl"
 
@@ -118,7 +150,7 @@ def score_journal(folder: Path, *, resume: bool = False) -> Journal[Scored]:
                 raise InfrastructureError(f"{path}: {name} of {row.key} is {value}: the model's numbers overflowed")
         return {"kind": row.key.partition("/")[0], "source": row.source, **fields}
 
-    return Journal(path, read, write, lambda row: row.key, resume=resume)
+    return Journal(path, read, write, lambda row: row.key, resume=resume, shard=shard)
 
 
 def judgments_path(folder: Path, name: str = "") -> Path:
@@ -167,6 +199,19 @@ def read_run(folder: Path) -> EvalRun:
     return attach_rows(folder, from_row(EvalRun, row, file=path))
 
 
+def read_run_card(folder: Path) -> ModelCard:
+    """What a finished evaluation measured, without reading its rows.
+
+    Raises:
+        InputError: as `read_run`.
+    """
+    path = folder / "results.json"
+    row = read_json(path, "results file") if path.exists() else None
+    if not isinstance(row, dict) or not isinstance(row.get("model"), dict):
+        raise InputError("no finished evaluation here", file=folder, advice="Run the same command again to finish it.")
+    return from_row(ModelCard, row["model"], file=path)
+
+
 def _check_files(folder: Path, digests: Any) -> None:
     """The journals are those that results.json was computed from."""
     for name, digest in digests.items() if isinstance(digests, dict) else ():
@@ -206,8 +251,10 @@ def join_records(folder: Path, scores: Mapping[str, Score], judge: str = "") -> 
     return records
 
 
-def _keyed_journal(path: Path, cls: type[Any], resume: bool) -> Journal[Any]:
-    return Journal(path, lambda row, line: from_row(cls, row, file=path, line=line), to_row, lambda row: row.key, resume=resume)
+def _keyed_journal(path: Path, cls: type[Any], resume: bool, shard: Shard) -> Journal[Any]:
+    return Journal(
+        path, lambda row, line: from_row(cls, row, file=path, line=line), to_row, lambda row: row.key, resume=resume, shard=shard
+    )
 
 
 def _cut_torn_tail(path: Path) -> None:

@@ -25,13 +25,15 @@ def generate(job: Job) -> list[Generation]:
         InputError: the journal is damaged or holds rows of another model, prompt set or setting.
         InfrastructureError: the model gave fewer responses than asked for.
     """
-    journal = generation_journal(job.folder, resume=True)
+    journal = generation_journal(job.folder, resume=True, shard=job.shard)
     refuse_strangers(journal, job.keys)
     with journal:
-        for group in _groups(job.plan):
-            for row in _responses(job, group) if any(ask.key not in journal.rows for ask in group) else ():
-                journal.append(row)
-                job.progress("generate", len(journal.rows), len(job.plan))
+        for number, group in enumerate(_groups(job.plan)):
+            if job.shard.takes(number) and any(ask.key not in journal.rows for ask in group):
+                for row in _responses(job, group):
+                    journal.append(row)
+                    job.progress("generate", len(journal.rows), len(job.plan))
+    journal.gather()
     lost = len(job.plan) - len(journal.rows)
     if lost:
         raise InfrastructureError(f"the model gave no response to {lost} of {len(job.plan)} requests")

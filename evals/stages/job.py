@@ -12,6 +12,7 @@ from ...prompts.files import sha256_bytes, to_json
 from ..config import EvalConfig
 from ..plan import Ask
 from ..preference import Comparer
+from ..shards import ALONE, Shard
 from ..store import Journal
 from ..types import Generation, ModelCard
 
@@ -40,6 +41,10 @@ class Job:
     """Compares responses with the base's."""
     base: Mapping[Place, Generation] = field(default_factory=dict)
     """The base's responses."""
+    shard: Shard = ALONE
+    """Which groups of rows this process does."""
+    base_sha256: str = ""
+    """Digest of the bare model that gave the base's responses; empty when it was none."""
 
     @property
     def independent_sha256(self) -> str:

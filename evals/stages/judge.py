@@ -19,7 +19,7 @@ def judge_all(job: Job, generations: Sequence[Generation], judge: Judge) -> list
     Raises:
         InputError: the journal is damaged, or holds another judge's verdicts.
     """
-    journal = judgment_journal(job.folder, resume=True)
+    journal = judgment_journal(job.folder, resume=True, shard=job.shard)
     refuse_strangers(journal, job.keys)
     others = {row.judge for row in journal.rows.values()} - {judge_id(judge)}
     if others:
@@ -33,7 +33,7 @@ def judge_all(job: Job, generations: Sequence[Generation], judge: Judge) -> list
         size = batch_size(judge)
         for start in range(0, len(items), size):  # a batch is judged as a whole, also after an interruption: same batches, same verdicts
             rows = generations[start : start + size]
-            if any(row.key not in journal.rows for row in rows):
+            if job.shard.takes(start // size) and any(row.key not in journal.rows for row in rows):
                 for row, ruling in zip(rows, judge_each(judge, items[start : start + size]), strict=True):
                     journal.append(_judgment(row.key, ruling, judge))
             job.progress("judge", start + len(rows), len(job.plan))

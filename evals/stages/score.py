@@ -38,7 +38,7 @@ def score(job: Job, generations: Sequence[Generation], pairs: Sequence[PairSet])
         InputError: the journal is damaged, a row was scored by another model or reward model, or two pairs share set and id.
         InfrastructureError: a score is not a finite number.
     """
-    journal = score_journal(job.folder, resume=True)
+    journal = score_journal(job.folder, resume=True, shard=job.shard)
     answers = _response_jobs(job, generations) if _has_reward(job) or isinstance(job.model, ScoresKL) else {}
     ranked = _pair_jobs(job, pairs) if _has_reward(job) else {}
     with journal:
@@ -93,7 +93,7 @@ def _in_chunks(
     keys = list(wanted)
     for start in range(0, len(keys), CHUNK):
         chunk = keys[start : start + CHUNK]
-        if any(key not in journal.rows for key in chunk):
+        if job.shard.takes(start // CHUNK) and any(key not in journal.rows for key in chunk):
             scores = compute(job, [wanted[key].item for key in chunk])
             for number, (key, score) in enumerate(zip(chunk, scores, strict=True), start + 1):
                 yield number, Scored(wanted[key].source, score)
@@ -133,7 +133,8 @@ def _divergences(job: Job, rows: Sequence[Generation | None], *, forward: bool =
 
 def _forward(job: Job, rows: Sequence[Generation | None]) -> list[float | None]:
     """KL(base || policy) over the base's responses, where they are draws of the very base that the adapter sits on."""
-    drawn = [row if job.adapter is not None and row is not None and row.decoding == SAMPLED else None for row in rows]
+    own = job.adapter is not None and job.base_sha256 == job.card.model_sha256
+    drawn = [row if own and row is not None and row.decoding == SAMPLED else None for row in rows]
     return [None if kl is None else kl.exact for kl in _divergences(job, drawn, forward=True)]
 
 
