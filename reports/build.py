@@ -35,6 +35,7 @@ from .redact import redact as redacted
 from .report import Curve, Report
 from .section import Section
 from .sections import build_sections
+from .series import series_of, step_of
 
 _STABLE = (
     "schema_version",
@@ -74,7 +75,8 @@ def build_report(run_folder: Path, out: Path | None = None, *, redact: bool = Fa
     comparison = _so_far(run_folder, manifest, unfinished) if unfinished else _compare(run_folder, manifest)
     curves = {name: _curve(run_folder / "train" / f"{name}.csv") for name in ("reward", "ppo")}
     shown = redacted(comparison) if redact else comparison
-    report = Report(shown, manifest, _run_name(manifest), curves, redact, unfinished)
+    checkpoints = () if unfinished else _checkpoints(run_folder, manifest, comparison)
+    report = Report(shown, manifest, _run_name(manifest), curves, redact, unfinished, checkpoints)
     place = out or run_folder / "report"
     sections = build_sections(report)
     _write(place, render(report, sections) | parquet_files(sections))
@@ -127,6 +129,15 @@ def _compare(folder: Path, manifest: Mapping[str, Any]) -> Comparison:
     )
     labelled = (manifest.get("config") or {}).get("labels")
     return with_corrections(comparison, read_labels(folder / LABELS) if labelled else ())
+
+
+def _checkpoints(folder: Path, manifest: Mapping[str, Any], comparison: Comparison) -> tuple[CandidateComparison, ...]:
+    """Evaluations of candidates' checkpoints, `eval/ppo@20/`, as far as they are finished; without their replies."""
+    candidates = [str(label) for label in manifest.get("candidates") or []]
+    found = [(step, path.parent.name) for path in folder.glob("eval/*@*/results.json") if (step := step_of(path.parent.name)) is not None]
+    labels = [label for _, label in sorted(found) if series_of(label) in candidates and label not in candidates]
+    compared = compare(comparison.baseline, [_read(folder, label) for label in labels]).candidates
+    return tuple(replace(item, candidate=replace(item.candidate, records=(), pairs=(), documents=())) for item in compared)
 
 
 def _unfinished(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:

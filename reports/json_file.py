@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ..evals.types import SCHEMA_VERSION, CandidateComparison, EvalRun, GateDecision, MetricDelta, MetricResult, Record
+from ..evals.types import SCHEMA_VERSION, CandidateComparison, CorrectedRate, EvalRun, GateDecision, MetricDelta, MetricResult, Record
 from ..prompts.files import to_json
 from .headline import headline, sorted_decisions
 from .report import Report, rows_of
+from .series import series_of, step_of
 
 
 def render_json(report: Report) -> str:
@@ -32,6 +33,7 @@ def results(report: Report) -> dict[str, Any]:
         "unfinished": list(report.unfinished),
         "baseline": report.baseline.model.label if report.baseline else None,
         "candidates": [_candidate(report, item) for item in report.comparison.candidates],
+        "checkpoints": [_checkpoint(report, item) for item in report.checkpoints],
         "models": [_model(run) for run in report.runs],
     }
 
@@ -46,7 +48,20 @@ def _candidate(report: Report, comparison: CandidateComparison) -> dict[str, Any
         "gates": [_gate(decision) for decision in sorted_decisions(comparison)],
         "deltas": [_delta(row.delta, row.base) for row in rows_of(report, comparison) if row.delta is not None],
         "paired": [_metric(result) for result in comparison.paired],
-        "corrected": [asdict(rate) for rate in comparison.corrected],
+        "corrected": [_corrected(rate) for rate in comparison.corrected],
+    }
+
+
+def _checkpoint(report: Report, comparison: CandidateComparison) -> dict[str, Any]:
+    label = comparison.candidate.model.label
+    return {
+        "label": label,
+        "of": series_of(label),
+        "step": step_of(label),
+        "differences": list(comparison.differences),
+        "metrics": [_metric(result) for result in comparison.candidate.metrics],
+        "deltas": [_delta(row.delta, row.base) for row in rows_of(report, comparison) if row.delta is not None],
+        "paired": [_metric(result) for result in comparison.paired],
     }
 
 
@@ -57,6 +72,10 @@ def _gate(decision: GateDecision) -> dict[str, Any]:
 
 def _delta(delta: MetricDelta, base: MetricResult | None) -> dict[str, Any]:
     return {**asdict(delta), "baseline_value": base.value if base else None}
+
+
+def _corrected(rate: CorrectedRate) -> dict[str, Any]:
+    return {**asdict(rate), "delta": _delta(rate.delta, rate.base) if rate.delta else None}
 
 
 def _model(run: EvalRun) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Report:
     unfinished: tuple[str, ...] = ()
     """Labels whose evaluation is still to be finished: there is no verdict yet, and finished ones stand without a comparison."""
 
+    checkpoints: tuple[CandidateComparison, ...] = ()
+    """Evaluations `LABEL@STEP` of a candidate LABEL, compared with the baseline like it, by step. No gate is decided on them."""
+
     @property
     def baseline(self) -> EvalRun | None:
         """The run that candidates are compared with."""

@@ -127,11 +127,9 @@ class Figure:
     note: str
     lines: tuple[str, ...]
     """Names of the lines, in the order of their colours."""
-    brakes: str
-    """What the dashed verticals mean; empty without any."""
     table: Table
-    chosen: str = ""
-    """What the dotted vertical means; empty without one."""
+    marks: tuple[tuple[str, str], ...] = ()
+    """(class, what it means) of the marks at single steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,20 @@ description; exact numbers stand in a table beside it. Left out: axes that zoom,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 from markupsafe import Markup, escape
 
 from ..evals.safe_text import plain
 
+_SPANS = {"brake": (12, 158), "chosen": (12, 158), "warning": (12, 24), "saved": (150, 158)}
+"""Top and bottom, in pixels, of a line chart's marks."""
 _FOREST = (20, 380)
 """Pixels at which the scale of `difference` starts and ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(NamedTuple):
     """Maps data to pixels."""
 
     low: float
@@ -33,8 +34,7 @@ class Scale:
         return self.start + min(max(share, 0.0), 1.0) * (self.end - self.start)
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """A point with its interval."""
 
     value: float
@@ -42,8 +42,7 @@ class Interval:
     high: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """A line: (x, y) points in order of x."""
 
     name: str
@@ -51,8 +50,7 @@ class Series:
     css: str = "s1"
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """One side of a chart: what it shows, from where to where, and how its numbers are written."""
 
     label: str
@@ -63,8 +61,7 @@ class Axis:
     """Ticks at whole numbers alone: steps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A point of a plane with its two intervals, its name for hovering, and a short label beside it."""
 
     x: Interval
@@ -74,8 +71,15 @@ class Place:
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Mark(NamedTuple):
+    """A step worth pointing at: `brake` and `chosen` are whole verticals, `warning` a notch at the top, `saved` one on the axis."""
+
+    at: float
+    css: Literal["brake", "chosen", "warning", "saved"]
+    name: str
+
+
+class Bar(NamedTuple):
     """A bar of a histogram: from `low` to `high`, in two stacked parts by class."""
 
     low: float
@@ -102,34 +106,26 @@ def number(value: float) -> str:
 def dumbbell(base: Interval | None, tuned: Interval, low: float, high: float, title: str, desc: str) -> Markup:
     """Two intervals on one scale, base above tuned, with a tick at every quarter of the scale."""
     width, scale = 440, Scale(low, high, 6, 434)
-    parts = ['<line class="axis" x1="6" x2="434" y1="13" y2="13"/>']
-    for step in range(5):
-        at = number(6 + step * 107)
-        parts.append(f'<line class="tick" x1="{at}" x2="{at}" y1="11" y2="15"/>')
-    if base is not None:
-        parts += _interval_mark(base, scale, 6, "base")
-    parts += _interval_mark(tuned, scale, 20, "tuned")
-    return _svg(width, 26, title, desc, parts, "dumbbell")
+    axis = ['<line class="axis" x1="6" x2="434" y1="13" y2="13"/>', *(_vertical("tick", 6 + step * 107, 11, 15) for step in range(5))]
+    above = _interval_mark(base, scale, 6, "base") if base else []
+    return _svg(width, 26, title, desc, [*axis, *above, *_interval_mark(tuned, scale, 20, "tuned")], "dumbbell")
 
 
 def difference(change: Interval, reach: float, status: str, title: str, desc: str, limit: float | None = None) -> Markup:
     """One row of a forest plot: an interval around zero on a scale from -reach to +reach."""
     scale = Scale(-reach, reach, *_FOREST)
-    parts = [_vertical("zero", scale(0), 0, 64)]
-    if limit is not None:
-        parts.append(_vertical("limit", scale(limit), 0, 64))
-    parts += _interval_mark(change, scale, 32, status)
-    return _svg(400, 64, title, desc, parts, "difference")
+    lines = [("zero", 0.0), *([("limit", limit)] if limit is not None else [])]
+    parts = [_vertical(css, scale(value), 0, 64) for css, value in lines]
+    return _svg(400, 64, title, desc, [*parts, *_interval_mark(change, scale, 32, status)], "difference")
 
 
 def difference_axis(reach: float, labels: Iterable[tuple[float, str]]) -> Markup:
     """The scale above a column of `difference` rows."""
     scale = Scale(-reach, reach, *_FOREST)
-    parts = []
-    for value, label in labels:
-        x = scale(value)
-        parts.append(_vertical("tick", x, 16, 22))
-        parts.append(f'<text x="{number(x)}" y="11" text-anchor="middle">{_text(label)}</text>')
+    parts = [
+        f'{_vertical("tick", scale(value), 16, 22)}<text x="{number(scale(value))}" y="11" text-anchor="middle">{_text(label)}</text>'
+        for value, label in labels
+    ]
     return Markup(f'<svg class="difference" viewBox="0 0 400 22" aria-hidden="true" focusable="false">{"".join(parts)}</svg>')
 
 
@@ -139,29 +135,29 @@ def line_chart(
     desc: str,
     *,
     x_label: str = "step",
-    brakes: Sequence[float] = (),
-    chosen: float | None = None,
+    marks: Sequence[Mark] = (),
     percent: bool = False,
 ) -> Markup:
-    """Lines over steps, on a grid of round numbers; dashed verticals at `brakes`, a dotted one at the `chosen` step."""
-    points = [point for line in series for point in line.points]
-    if not points:
+    """Lines over steps, on a grid of round numbers, with marks at single steps."""
+    xs, ys = ([point[side] for line in series for point in line.points] for side in (0, 1))
+    if not xs:
         raise ValueError("a line chart needs at least one point")
-    xs, ys = [x for x, _ in points], [y for _, y in points]
     low, high = _padded(min(ys), max(ys))
     y_axis = Axis("", max(low, 0.0), min(high, 1.0), percent) if percent else Axis("", low, high)
     x_scale, y_scale, parts = _frame(Axis(x_label, min(xs), max(xs), whole=True), y_axis, 158)
-    for css, steps in (("brake", brakes), ("chosen", () if chosen is None else (chosen,))):
-        for step in steps:
-            at = number(x_scale(step))
-            parts.append(f'<line class="{css}" x1="{at}" x2="{at}" y1="12" y2="158"><title>{css} at step {step:g}</title></line>')
+    parts += [_vertical(mark.css, x_scale(mark.at), *_SPANS[mark.css], mark.name) for mark in marks]
     for line in series:
         parts += _line(line, x_scale, y_scale)
     return _svg(360, 196, title, desc, parts, "line-chart")
 
 
-def plane(x: Axis, y: Axis, places: Sequence[Place], title: str, desc: str, *, arrows: bool = False, diagonal: bool = False) -> Markup:
-    """Points with their intervals in both directions; `arrows` lead from the first to the others, the `diagonal` is where x equals y."""
+def plane(
+    x: Axis, y: Axis, places: Sequence[Place], title: str, desc: str, *, arrows: bool = False, diagonal: bool = False, path: bool = False
+) -> Markup:
+    """Points with their intervals in both directions.
+
+    `arrows` lead from the first to the others, a `path` through all in their order; the `diagonal` is where x equals y.
+    """
     x_scale, y_scale, parts = _frame(x, y, 202)
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
@@ -170,14 +166,13 @@ def plane(x: Axis, y: Axis, places: Sequence[Place], title: str, desc: str, *, a
     at = [(x_scale(place.x.value), y_scale(place.y.value)) for place in places]
     for place, (left, top) in zip(places, at, strict=True):
         parts += _whiskers(place, x_scale, y_scale, left, top)
+    if path:
+        parts.append('<polyline class="path" points="{}"/>'.format(" ".join(f"{number(left)},{number(top)}" for left, top in at)))
     if arrows:
         parts += [part for place, end in zip(places[1:], at[1:], strict=True) for part in _arrow(at[0], end, place.css)]
     for place, (left, top) in zip(places, at, strict=True):
         parts.append(f"<g><title>{_text(place.name)}</title>{_marker(left, top, place.css)}</g>")
-    for place, (left, top) in zip(places, at, strict=True):
-        where = f'x="{number(left - 9)}" text-anchor="end"' if left > 240 else f'x="{number(left + 9)}" text-anchor="start"'
-        parts += [f'<text class="label" y="{number(top - 8)}" {where}>{_text(place.label)}</text>'] if place.label else []
-    return _svg(360, 240, title, desc, parts, "plane")
+    return _svg(360, 240, title, desc, [*parts, *_labels([place.label for place in places], at)], "plane")
 
 
 def histogram(bars: Sequence[Bar], x_label: str, title: str, desc: str) -> Markup:
@@ -201,15 +196,13 @@ def _frame(x: Axis, y: Axis, bottom: int) -> tuple[Scale, Scale, list[str]]:
     """Grid, axis and numbers; the scale of each side."""
     x_scale, y_scale = Scale(x.low, x.high, 46, 340), Scale(y.low, y.high, bottom, 32 if y.label else 12)
     parts = []
-    for value in _ticks(y, 4):
-        at = y_scale(value)
+    for value, at in ((value, y_scale(value)) for value in _ticks(y, 4)):
         parts.append(f'<line class="grid" x1="46" x2="340" y1="{number(at)}" y2="{number(at)}"/>')
         parts.append(f'<text x="40" y="{number(at + 4)}" text-anchor="end">{_tick_text(value, y)}</text>')
     parts.append(f'<line class="axis" x1="46" x2="340" y1="{bottom}" y2="{bottom}"/>')
     for value in _ticks(x, 5):
-        left = number(x_scale(value))
-        parts.append(f'<line class="tick" x1="{left}" x2="{left}" y1="{bottom}" y2="{bottom + 4}"/>')
-        parts.append(f'<text x="{left}" y="{bottom + 17}" text-anchor="middle">{_tick_text(value, x)}</text>')
+        parts.append(_vertical("tick", x_scale(value), bottom, bottom + 4))
+        parts.append(f'<text x="{number(x_scale(value))}" y="{bottom + 17}" text-anchor="middle">{_tick_text(value, x)}</text>')
     parts.append(f'<text x="193" y="{bottom + 34}" text-anchor="middle">{_text(x.label)}</text>')
     if y.label:
         parts.append(f'<text x="8" y="11">{_text(y.label)}</text>')
@@ -232,15 +225,25 @@ def _line(line: Series, x_scale: Scale, y_scale: Scale) -> list[str]:
     return [f'<polyline class="line {line.css}" points="{path}"/>', end]
 
 
+def _labels(labels: Sequence[str], at: Sequence[tuple[float, float]]) -> Iterator[str]:
+    """Each beside its point, moved up or down until it covers no earlier one."""
+    taken: list[tuple[float, float, float]] = []
+    for label, (left, top) in ((label, point) for label, point in zip(labels, at, strict=True) if label):
+        wide, beside, anchor = 6.5 * len(label), *((left - 9, "end") if left > 240 else (left + 9, "start"))
+        x = beside - wide if anchor == "end" else beside
+        free = (top + by for by in (-8, 16, -22, 30, -36) if all(abs(top + by - b) > 12 or x + wide < a or a + c < x for a, b, c in taken))
+        taken.append((x, next(free, top - 8), wide))
+        yield f'<text class="label" y="{number(taken[-1][1])}" x="{number(beside)}" text-anchor="{anchor}">{_text(label)}</text>'
+
+
 def _whiskers(place: Place, x_scale: Scale, y_scale: Scale, left: float, top: float) -> list[str]:
-    parts = []
-    if place.x.low is not None and place.x.high is not None:
-        ends = number(x_scale(place.x.low)), number(x_scale(place.x.high))
-        parts.append(f'<line class="ci {place.css}" x1="{ends[0]}" x2="{ends[1]}" y1="{number(top)}" y2="{number(top)}"/>')
-    if place.y.low is not None and place.y.high is not None:
-        ends = number(y_scale(place.y.low)), number(y_scale(place.y.high))
-        parts.append(f'<line class="ci {place.css}" x1="{number(left)}" x2="{number(left)}" y1="{ends[0]}" y2="{ends[1]}"/>')
-    return parts
+    sides = ((place.x, x_scale, "x", "y", top), (place.y, y_scale, "y", "x", left))
+    return [
+        f'<line class="ci {place.css}" {along}1="{number(scale(span.low))}" {along}2="{number(scale(span.high))}" '
+        f'{across}1="{number(at)}" {across}2="{number(at)}"/>'
+        for span, scale, along, across, at in sides
+        if span.low is not None and span.high is not None
+    ]
 
 
 def _arrow(start: tuple[float, float], end: tuple[float, float], css: str) -> list[str]:
@@ -262,10 +265,9 @@ def _arrow(start: tuple[float, float], end: tuple[float, float], css: str) -> li
 def _interval_mark(interval: Interval, scale: Scale, y: float, css: str) -> list[str]:
     parts = []
     if interval.low is not None and interval.high is not None:
-        left, right = number(scale(interval.low)), number(scale(interval.high))
-        parts.append(f'<line class="ci {css}" x1="{left}" x2="{right}" y1="{number(y)}" y2="{number(y)}"/>')
-        for x in (left, right):
-            parts.append(f'<line class="ci {css}" x1="{x}" x2="{x}" y1="{number(y - 3)}" y2="{number(y + 3)}"/>')
+        ends = scale(interval.low), scale(interval.high)
+        parts.append(f'<line class="ci {css}" x1="{number(ends[0])}" x2="{number(ends[1])}" y1="{number(y)}" y2="{number(y)}"/>')
+        parts += [_vertical(f"ci {css}", x, y - 3, y + 3) for x in ends]
     return [*parts, _marker(scale(interval.value), y, css)]
 
 
@@ -276,17 +278,14 @@ def _marker(x: float, y: float, css: str) -> str:
     return f'<circle class="mark {css}" cx="{number(x)}" cy="{number(y)}" r="{2.5 if css == "step" else 4.5}"/>'
 
 
-def _vertical(css: str, x: float, top: float, bottom: float) -> str:
-    at = number(x)
-    return f'<line class="{css}" x1="{at}" x2="{at}" y1="{number(top)}" y2="{number(bottom)}"/>'
+def _vertical(css: str, x: float, top: float, bottom: float, name: str = "") -> str:
+    at, end = number(x), f"><title>{_text(name)}</title></line>" if name else "/>"
+    return f'<line class="{css}" x1="{at}" x2="{at}" y1="{number(top)}" y2="{number(bottom)}"{end}'
 
 
 def _padded(low: float, high: float) -> tuple[float, float]:
-    if low == high:
-        pad = abs(low) * 0.1 or 1.0
-        return low - pad, high + pad
-    pad = (high - low) * 0.06
-    return (low if low == 0 else low - pad), high + pad
+    pad = (high - low) * 0.06 or abs(low) * 0.1 or 1.0
+    return (low if low == 0 < high else low - pad), high + pad
 
 
 def _svg(width: int, height: int, title: str, desc: str, parts: Sequence[str], css: str) -> Markup:

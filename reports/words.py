@@ -49,6 +49,7 @@ METRIC_WORDS: dict[str, MetricWords] = {
     "kl_k3_token": MetricWords("KL per token, k3", "KL per token (k3) from the base on {suite} prompts"),
     "kl_forward_seq": MetricWords("Forward KL, per reply", "Forward KL on {suite} prompts"),
     "reward_mean": MetricWords("Mean reward", "The mean reward on {suite} prompts"),
+    "independent_reward_mean": MetricWords("Mean reward, independent", "The mean reward by an independent model on {suite} prompts"),
     "win_rate": MetricWords("Win rate against base", "Wins over the base on {suite} prompts"),
     "position_consistency": MetricWords("Same preference in both orders", "The same preference in both orders on {suite} prompts"),
     "flip_rate": MetricWords("Flip rate", "Changed verdicts on {suite} prompts"),

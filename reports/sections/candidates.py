@@ -73,7 +73,7 @@ def _trend(report: Report, key: Key) -> Figure | None:
     drawing = plane(x, y, places, f"{title_of(key[0])}, {where}", "; ".join(place.name for place in places))
     rows = tuple((Cell(label), _cell(result, rate), Cell(f"{result.n:,}")) for _, label, result in found)
     table = Table(f"{title_of(key[0])} {where}, in numbers", ("Model", "Value", "n"), rows, frozenset({1, 2}), collapsed=True)
-    return Figure(drawing, title_of(key[0]), where, (), "", table)
+    return Figure(drawing, title_of(key[0]), where, (), table)
 
 
 def _results(report: Report, key: Key) -> Iterator[tuple[int, str, MetricResult]]:

@@ -1,17 +1,19 @@
-"""How training went: reward against the distance from the base, then each curve over steps, with brakes and the step that was kept."""
+"""How training went: reward against the distance from the base, then each curve over steps, with what happened at single steps."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
+from ..events import LEGEND, Event, events, legend, marks
 from ..report import Curve, Report
-from ..section import Cell, Figure, Figures, Section, Table
+from ..section import Block, Cell, Figure, Figures, Section, Table
 from ..svg import Axis, Interval, Place, Series, line_chart, plane
 
 ORDER = 50
 _POINTS_IN_TABLE = 8
 _POINTS_ON_PATH = 120
+_EVENTS_IN_TABLE = 60
 
 
 class Chart(NamedTuple):
@@ -45,41 +47,39 @@ CHARTS = (
 def section(report: Report) -> Section | None:
     """Every chart whose columns are there; None when nothing was trained."""
     ppo = report.curves.get("ppo", ())
-    kept = chosen_step(ppo, report.manifest)
-    found = [_path(ppo, kept), *(_figure(chart, report.curves.get(chart.stage, ()), kept) for chart in CHARTS)]
+    happened = events(ppo, report.manifest)
+    found = [_path(ppo, happened), *(_figure(chart, report.curves.get(chart.stage, ()), happened) for chart in CHARTS)]
     figures = tuple(figure for figure in found if figure is not None)
     if not figures:
         return None
-    return Section("training", "Training", (Figures(figures),), "One point a step. Exact values: train/ppo.csv and train/reward.csv.")
+    blocks: tuple[Block, ...] = (Figures(figures), *([_happened(happened)] if happened else []))
+    return Section("training", "Training", blocks, "One point a step. Exact values: train/ppo.csv and train/reward.csv.")
 
 
-def chosen_step(ppo: Curve, manifest: Mapping[str, Any]) -> float | None:
-    """The step whose policy was published: the first with the best validation score where the run selects by it, else the last."""
-    settings = (manifest.get("config") or {}).get("ppo")
-    steps = [step for row in ppo if isinstance(step := row.get("step"), float)]
-    if not steps or not isinstance(settings, Mapping):
-        return None
-    looked_at = _points(ppo, "validation/score")
-    if settings.get("select") == "best_validation" and looked_at:
-        return max(looked_at, key=lambda point: (point[1], -point[0]))[0]
-    return steps[-1]
+def _happened(found: Sequence[Event]) -> Table:
+    rows = tuple(
+        (
+            Cell(f"{event.first:g}" if event.first == event.last else f"{event.first:g} to {event.last:g}"),
+            Cell(LEGEND[event.mark.css]),
+            Cell(event.why),
+        )
+        for event in found[:_EVENTS_IN_TABLE]
+    )
+    note = f"{len(found) - len(rows):,} more in train/ppo.csv." if len(found) > len(rows) else ""
+    return Table("Brakes, warnings and checkpoints", ("Step", "What", "Why"), rows, note=note, collapsed=True)
 
 
-def _path(rows: Curve, kept: float | None) -> Figure | None:
+def _path(rows: Curve, happened: Sequence[Event]) -> Figure | None:
     """Reward against the square root of KL: where more distance from the base buys no more reward, the policy exploits the reward model."""
     kl, scores = dict(_points(rows, "objective/kl")), dict(_points(rows, "objective/scores"))
     steps = [step for step in kl if step in scores]
     if len(steps) < 2:
         return None
-    brakes = _brakes(rows)
-    shown = _thinned(steps, _POINTS_ON_PATH)
-    marked = [step for step in (*brakes, kept) if step in scores and step is not None]
-    places = [_step_place(step, kl[step], scores[step], "step") for step in shown if step not in marked]
-    if kept is not None and kept in kl and kept in scores:
-        places.append(_step_place(kept, kl[kept], scores[kept], "final", f"step {kept:g}, kept"))
-    places += [
-        _step_place(step, kl[step], scores[step], "braked", f"step {step:g}, brake") for step in brakes if step != kept and step in kl
-    ]
+    marked = {event.first: event.mark.css for event in happened if event.mark.css in ("chosen", "brake") and event.first in scores}
+    places = [_step_place(step, kl[step], scores[step], "step") for step in _thinned(steps, _POINTS_ON_PATH) if step not in marked]
+    for step, css in marked.items():
+        word, dot = ("kept", "final") if css == "chosen" else ("brake", "braked")
+        places += [_step_place(step, kl[step], scores[step], dot, f"step {step:g}, {word}")] if step in kl else []
     x = Axis("square root of the KL from the base", 0.0, max(max(place.x.value for place in places) * 1.06, 0.1))
     low, high = min(scores[step] for step in steps), max(scores[step] for step in steps)
     pad = (high - low) * 0.08 or 1.0
@@ -88,7 +88,7 @@ def _path(rows: Curve, kept: float | None) -> Figure | None:
     cells = tuple((Cell(f"{step:g}"), Cell(_digits(max(kl[step], 0.0) ** 0.5)), Cell(_digits(scores[step]))) for step in _thinned(steps))
     table = Table("Reward against KL, some steps", ("Step", "√KL", "Score"), cells, frozenset(range(3)), collapsed=True)
     note = "One dot a step. Where it bends flat, distance buys no reward."
-    return Figure(drawing, "Reward against distance", note, (), "", table)
+    return Figure(drawing, "Reward against distance", note, (), table)
 
 
 def _step_place(step: float, kl: float, score: float, css: str, label: str = "") -> Place:
@@ -100,7 +100,7 @@ def _digits(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def _figure(chart: Chart, rows: Curve, kept: float | None) -> Figure | None:
+def _figure(chart: Chart, rows: Curve, happened: Sequence[Event]) -> Figure | None:
     lines = []
     for position, (column, name) in enumerate(chart.columns, 1):
         points = _points(rows, column)
@@ -108,20 +108,12 @@ def _figure(chart: Chart, rows: Curve, kept: float | None) -> Figure | None:
             lines.append(Series(name, points, f"s{position}"))
     if not lines:
         return None
-    brakes, chosen = _brakes(rows), kept if chart.stage == "ppo" and rows and kept != rows[-1].get("step") else None
+    shown = marks(happened, last=lines[0].points[-1][0]) if chart.stage == "ppo" else []
     said = "; ".join(f"{line.name} from {line.points[0][1]:.3g} to {line.points[-1][1]:.3g}" for line in lines)
-    braked = f" A brake was pulled at step {brakes[0]:g}." if brakes else ""
-    published = f" Step {chosen:g} was kept." if chosen is not None else ""
-    desc = f"Steps {lines[0].points[0][0]:g} to {lines[0].points[-1][0]:g}: {said}.{braked}{published}"
-    drawing = line_chart(lines, chart.title, desc, brakes=brakes, chosen=chosen, percent=chart.percent)
-    names = tuple(line.name for line in lines)
-    legend = f"step {chosen:g}, kept" if chosen is not None else ""
-    return Figure(drawing, chart.title, chart.note, names, "brake" if brakes else "", _table(chart, lines), legend)
-
-
-def _brakes(rows: Curve) -> list[float]:
-    """Steps at which training was stopped short."""
-    return [step for row in rows if isinstance(row.get("brake"), str) and row["brake"] and isinstance(step := row.get("step"), float)]
+    pointed = "".join(f" {mark.name[0].upper()}{mark.name[1:]}." for mark in shown if mark.css in ("brake", "chosen"))
+    desc = f"Steps {lines[0].points[0][0]:g} to {lines[0].points[-1][0]:g}: {said}.{pointed}"
+    drawing = line_chart(lines, chart.title, desc, marks=shown, percent=chart.percent)
+    return Figure(drawing, chart.title, chart.note, tuple(line.name for line in lines), _table(chart, lines), legend(shown))
 
 
 def _points(rows: Curve, column: str) -> list[tuple[float, float]]:

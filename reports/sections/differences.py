@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ...evals.types import CandidateComparison, EvalRun, MetricResult
 from ..report import Report, Row, overall_rows, rows_of
 from ..section import Block, Cell, CsvValue, Export, Section, Table
+from ..series import step_of
 from ..svg import Interval, difference, difference_axis, ticks
 from ..words import (
     CHANGE_WORDS,
@@ -126,7 +127,7 @@ def _csv_rows(report: Report) -> Iterator[dict[str, CsvValue]]:
     if report.baseline:
         for result in report.baseline.metrics:
             yield _csv_row(report, report.baseline, Row(result, None, None))
-    for comparison in report.comparison.candidates:
+    for comparison in (*report.comparison.candidates, *report.checkpoints):
         for row in rows_of(report, comparison):
             yield _csv_row(report, comparison.candidate, row)
         for rate in comparison.corrected:
@@ -140,7 +141,7 @@ def _csv_row(report: Report, run: EvalRun, row: Row) -> dict[str, CsvValue]:
     return {
         "run": report.run,
         "model": run.model.label,
-        "checkpoint": "",
+        "checkpoint": "" if (step := step_of(run.model.label)) is None else str(step),
         "baseline": report.baseline.model.label if report.baseline and is_candidate else "",
         "suite": result.suite,
         "subset": result.subset,

@@ -100,7 +100,7 @@ def _figure(at: Plane, spots: list[Spot], report: Report) -> Figure | None:
     desc = "; ".join(place.name for place in places)
     title = f"Refusal plane, {where_text(f'{at.harmful} and {at.benign}', at.decoding)}"
     drawing = plane(x, y, places, title, desc, arrows=has_base)
-    return Figure(drawing, f"{at.harmful}, {at.benign}", at.decoding, (), "", _table(at, spots))
+    return Figure(drawing, f"{at.harmful}, {at.benign}", at.decoding, (), _table(at, spots))
 
 
 def _place(spot: Spot, css: str) -> Place:

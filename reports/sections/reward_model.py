@@ -142,7 +142,7 @@ def _reliability(suite: str, pairs: Sequence[PairScore]) -> Figure:
         for b in bins
     )
     table = Table(f"Calibration on {suite}, in numbers", ("Sure", "Right", "n"), rows, frozenset({1, 2}), collapsed=True)
-    return Figure(drawing, "Calibration", f"{suite}. The dashed line is perfect; vertical lines are intervals.", (), "", table)
+    return Figure(drawing, "Calibration", f"{suite}. The dashed line is perfect; vertical lines are intervals.", (), table)
 
 
 def _right(found: Bin) -> str:
@@ -162,4 +162,4 @@ def _margins(suite: str, pairs: Sequence[PairScore]) -> Figure:
     drawing = histogram(bars, "chosen minus rejected", f"Margins on {suite}", desc)
     rows = tuple((Cell(f"{number_text(bar.low)} to {number_text(bar.high)}"), Cell(f"{bar.parts[0][1]:,}")) for bar in bars)
     table = Table(f"Margins on {suite}, in numbers", ("Margin", "Pairs"), rows, frozenset({1}), collapsed=True)
-    return Figure(drawing, "Margins", f"{suite}. Left of zero the pair is ranked wrong: {wrong} of {len(margins)}.", (), "", table)
+    return Figure(drawing, "Margins", f"{suite}. Left of zero the pair is ranked wrong: {wrong} of {len(margins)}.", (), table)

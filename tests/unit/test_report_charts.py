@@ -11,10 +11,10 @@ import pytest
 from report_data import example_comparison, example_curves, example_manifest, example_run
 from truenorth.evals.comparison import compare
 from truenorth.evals.types import PairScore
+from truenorth.reports.events import chosen_step, events
 from truenorth.reports.report import Report
 from truenorth.reports.section import Figure, Figures, Section, Table
 from truenorth.reports.sections import capability, curves, plane, reward_model
-from truenorth.reports.sections.curves import chosen_step
 from truenorth.reports.sections.reward_model import length_accuracy, margin_bars, reliability
 
 
@@ -67,6 +67,25 @@ def test_the_kept_step_is_the_best_of_validation_or_the_last() -> None:
     assert chosen_step([], {"config": {"ppo": {}}}) is None
 
 
+def test_a_validation_beyond_the_kl_budget_is_not_kept() -> None:
+    rows = [{"step": float(step), "validation/score": float(step), "objective/kl": float(step)} for step in range(1, 6)]
+    settings = {"select": "best_validation", "kl_budget": 3}
+    assert chosen_step(rows, {"config": {"ppo": settings}}) == 3
+
+
+def test_single_steps_are_named_with_their_reason_and_warnings_in_a_row_are_one() -> None:
+    rows: list[dict[str, float | str]] = [{"step": float(step), "warning": "", "brake": ""} for step in range(1, 8)]
+    for step in (2, 3, 4, 6):
+        rows[step - 1]["warning"] = "ratio;soft_kl" if step < 6 else "ratio"
+    rows[4]["validation/score"], rows[6]["brake"] = 1.0, "stop_kl"
+    found = events(rows, {"config": {"ppo": {"save_every": 4, "steps": 20, "select": "best_validation"}}})
+    assert [(event.first, event.last, event.mark.css) for event in found] == [
+        (2, 4, "warning"), (4, 4, "saved"), (5, 5, "saved"), (5, 5, "chosen"), (6, 6, "warning"), (7, 7, "brake"), (7, 7, "saved"),
+    ]  # fmt: skip
+    assert [event.why for event in found if event.mark.css == "saved"] == ["every 4 steps", "best on validation so far", "brake"]
+    assert found[0].why == "probability ratio too high; an optimizer step left out, KL beyond ppo.guards.soft_kl"
+
+
 def test_reward_stands_over_the_root_of_kl_with_brake_and_kept_step() -> None:
     manifest = {**example_manifest(), "config": {"ppo": {"select": "best_validation"}}}
     found = {figure.title: figure for figure in figures_of(curves.section(report_of(manifest=manifest)))}
@@ -77,7 +96,7 @@ def test_reward_stands_over_the_root_of_kl_with_brake_and_kept_step() -> None:
     kl = next(row["objective/kl"] for row in example_curves()["ppo"] if row["step"] == 60.0)
     assert isinstance(kl, float)
     assert float(row[1].text) == pytest.approx(math.sqrt(kl), rel=1e-3)
-    assert found["Reward"].brakes == "brake"
+    assert found["Reward"].marks == (("brake", "brake"), ("saved", "checkpoint"))
 
 
 def test_length_alone_counts_ties_one_half_and_is_absent_without_words() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from xml.etree import ElementTree
 
 import pytest
@@ -10,6 +11,7 @@ from truenorth.reports.svg import (
     Axis,
     Bar,
     Interval,
+    Mark,
     Place,
     Scale,
     Series,
@@ -79,7 +81,7 @@ def test_every_chart_has_a_role_a_title_and_a_description() -> None:
         dumbbell(Interval(0.1, 0.0, 0.2), Interval(0.5, 0.4, 0.6), 0, 1, "a", "b"),
         dumbbell(None, Interval(0.5, None, None), 0, 1, "a", "b"),
         difference(Interval(0.1, None, None), 1, "unclear", "a", "b", limit=0.05),
-        line_chart([Series("x", [(1.0, 3.0)])], "a", "b", brakes=[1.0], percent=True),
+        line_chart([Series("x", [(1.0, 3.0)])], "a", "b", marks=[Mark(1.0, "brake", "brake at step 1")], percent=True),
     ):
         root = parsed(drawing)
         assert root.get("role") == "img"
@@ -123,3 +125,19 @@ def test_bars_are_as_high_as_their_counts() -> None:
 
 def test_shares_are_never_drawn_beyond_a_hundred_per_cent() -> None:
     assert ">110%<" not in line_chart([Series("x", [(1.0, 1.0), (2.0, 1.0)])], "a", "b", percent=True)
+
+
+def test_marks_name_their_step_and_differ_in_shape() -> None:
+    marks = [Mark(1.0, "brake", "brake: KL"), Mark(2.0, "warning", "warning: ratio"), Mark(3.0, "saved", "checkpoint at step 3")]
+    root = parsed(line_chart([Series("x", [(1.0, 0.0), (3.0, 1.0)])], "a", "b", marks=marks))
+    drawn = {line[0].text: float(line.get("y2", "")) - float(line.get("y1", "")) for line in root.iter("line") if len(line)}
+    assert list(drawn) == ["brake: KL", "warning: ratio", "checkpoint at step 3"]
+    assert drawn["brake: KL"] > drawn["warning: ratio"] > drawn["checkpoint at step 3"] > 0
+
+
+def test_labels_of_near_points_do_not_cover_each_other() -> None:
+    near = [Place(Interval(0.5 + 0.001 * i, None, None), Interval(0.5, None, None), f"p{i}", "final", f"step {i}, kept") for i in range(4)]
+    root = parsed(plane(Axis("x", 0, 1), Axis("y", 0, 1), near, "a", "b"))
+    heights = sorted(float(node.get("y", "")) for node in root.iter("text") if node.get("class") == "label")
+    assert len(heights) == 4
+    assert all(after - before > 12 for before, after in itertools.pairwise(heights))
