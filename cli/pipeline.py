@@ -13,6 +13,7 @@ are adapters on it.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 BASE, TUNED = "base", "ppo"
 """Labels of the two evaluations."""
+REFERENCE = "reference"
+"""Name of the frozen adapter that PPO is held to, where there is one."""
 BASE_FOLDER, REWARD_FOLDER, POLICY_FOLDER = "base_model", "final_rm_model_adapters", "ppo_policy_model"
 
 
@@ -108,17 +111,21 @@ class Pipeline:
 
     def train_ppo(self) -> PPOResult:
         """3. Train the policy against the reward model."""
+        from ..evals.models.adapters import read_adapter
         from ..rlhf.ppo import PPOTrainer
         from ..rlhf.reward_card import check_canaries, read_card
         from ..rlhf.rewards import RewardScale
 
         self.check_reward_model()
-        card = read_card(self.out / REWARD_FOLDER)
-        model = self.load_model(policy=False)
+        card, settings = read_card(self.out / REWARD_FOLDER), self.config.ppo
+        model = self.load_model(policy=False, on="cpu" if settings.shard_base else device())  # a base to be split may fit no device
         check_canaries(model, card, self.out / REWARD_FOLDER)
+        if settings.reference_adapter is not None:
+            model.add_adapter(REFERENCE, read_adapter(Path(settings.reference_adapter), "CAUSAL_LM"))
         return PPOTrainer(
-            model, self.materials.ppo_prompts, self.config.ppo, out=self.out, seed=self.config.seed,
+            model, self.materials.ppo_prompts, settings, out=self.out, seed=self.config.seed,
             reward_scale=RewardScale(card.mean, card.std), validate=self._validation(),
+            reference=REFERENCE if settings.reference_adapter is not None else None,
         ).train()  # fmt: skip
 
     def evaluate(self, label: str) -> None:
@@ -165,14 +172,14 @@ class Pipeline:
         """Base, policy and reward model, loaded once for both evaluations."""
         return self.load_model(policy=True)
 
-    def load_model(self, *, policy: bool) -> TransformersModel:
-        """The base with the reward model on it, and the policy where asked for."""
+    def load_model(self, *, policy: bool, on: str | None = None) -> TransformersModel:
+        """The base with the reward model on it, and the policy where asked for; on `device()` unless another is given."""
         from ..evals.models.hf import TransformersModel
 
         settings = self.config.model
         return TransformersModel.load(
             self.base, name=settings.name, dtype=settings.dtype, quantization=settings.quantization,
-            attn_implementation=settings.attn_implementation, device=device(), batch_tokens=self.config.eval.batch_tokens,
+            attn_implementation=settings.attn_implementation, device=on or device(), batch_tokens=self.config.eval.batch_tokens,
             adapters=self.policies if policy else {}, reward_model=self.out / REWARD_FOLDER,
         )  # fmt: skip
 
@@ -208,7 +215,7 @@ def run_pipeline(config: RunConfig, out: Path, *, command: str = "run") -> tuple
             run.manifest["hashes"] = pipeline.materials.hashes()
             run.save()
         comparison = pipeline.report()
-        code = exit_code(comparison, config.eval.inconclusive) or _stopped_early(out)
+        code = exit_code(comparison, config.eval.inconclusive) or _stopped_early(out, config.ppo.steps)
         run.finish(comparison.verdict, code)
     return comparison, code
 
@@ -254,14 +261,14 @@ def fresh_manifest(config: RunConfig, command: str) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _stopped_early(out: Path) -> int:
-    """3 when a brake ended PPO before the steps that were asked for: an incomplete run is no pass."""
-    from ..rlhf.logs import pulled_brake
+def _stopped_early(out: Path, wanted: int) -> int:
+    """3 when PPO did fewer steps than were asked for: an incomplete run is no pass."""
+    from ..rlhf.logs import shortfall
 
-    brake = pulled_brake(out / "train" / "ppo.csv")
-    if brake:
-        say(f"PPO stopped before its last step: brake {brake}")
-    return 3 if brake else 0
+    reason = shortfall(out / "train" / "ppo.csv", wanted)
+    if reason:
+        say(f"PPO {reason}")
+    return 3 if reason else 0
 
 
 def prepare_torch(config: RunConfig) -> None:
@@ -273,7 +280,7 @@ def prepare_torch(config: RunConfig) -> None:
 
 
 def device() -> str:
-    """`cuda` where there is one, else `cpu`; the embedded profile's bytes are promised on a CPU."""
+    """This process's CUDA device where there is one, else `cpu`; the embedded profile's bytes are promised on a CPU."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"

@@ -66,10 +66,12 @@ def read_step_log(path: Path) -> list[dict[str, float | str | None]]:
     return [{name: _cell(text) for name, text in row.items()} for row in csv.DictReader(lines)]
 
 
-def pulled_brake(path: Path) -> str:
-    """Why PPO ended before the steps it was asked for, from its log; empty when it did them all or never began."""
+def shortfall(path: Path, wanted: int) -> str:
+    """Why PPO is not what was asked for, from its log: the brake that ended it, or steps that are missing. Empty when it did them all."""
     rows = read_step_log(path) if path.exists() else []
-    return str(rows[-1]["brake"] or "") if rows else ""
+    brake = rows[-1]["brake"] if rows else None
+    reason = f"brake {brake}" if brake else "no brake was pulled"
+    return f"stopped at step {len(rows)} of {wanted}: {reason}" if brake or len(rows) < wanted else ""
 
 
 def _first_rows(path: Path, columns: tuple[str, ...], keep: int) -> list[str]:

@@ -21,10 +21,12 @@ def command(profile: str, out: Path | None, overrides: tuple[str, ...], as_json:
     failed.
     """
     from ..config import load_config
+    from ..joint import refuse_several
     from ..pipeline import run_pipeline
     from ..run_folder import check_out
     from ..verdict import conclude
 
+    refuse_several("run")
     config = load_config(profile, overrides)
     folder = out or default_folder(profile)
     check_out(folder)

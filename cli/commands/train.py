@@ -29,32 +29,27 @@ SHOWN = {
 def command(stage: str, profile: str, out: Path, overrides: tuple[str, ...], as_json: bool) -> int:
     """Train the reward model, or the policy with PPO (and the reward model first where it is missing).
 
-    Exits 3 when a brake ended PPO before the steps that were asked for.
+    Exits 3 when PPO did fewer steps than it was asked for. Several processes (torchrun) share the rows of each PPO batch.
     """
     from ..config import load_config
-    from ..pipeline import Pipeline, fresh_manifest, prepare_torch, stages
-    from ..run_folder import RunFolder
+    from ..joint import train_together
+    from ..pipeline import prepare_torch
 
     config = load_config(profile, overrides)
     prepare_torch(config)
-    with RunFolder.open(out, fresh_manifest(config, "train")) as run:
-        for name, outputs, work in stages(Pipeline(config, out)):
-            run.do(name, outputs, work, console.say)
-            if name == stage:
-                break
-    _report(stage, out, as_json)
+    if train_together(config, out, stage):
+        _report(stage, out, as_json)
     return _stopped_early(out, config.ppo.steps) if stage == "ppo" else 0
 
 
 def _stopped_early(out: Path, wanted: int) -> int:
-    """3 and a sentence when a brake was pulled, else 0."""
-    from ...rlhf.logs import pulled_brake, read_step_log
+    """3 and a sentence when PPO did fewer steps than were asked for, else 0."""
+    from ...rlhf.logs import shortfall
 
-    log = out / "train" / "ppo.csv"
-    brake = pulled_brake(log)
-    if brake:
-        console.say(f"PPO stopped at step {len(read_step_log(log))} of {wanted}: brake {brake}. What it had is kept.")
-    return 3 if brake else 0
+    reason = shortfall(out / "train" / "ppo.csv", wanted)
+    if reason:
+        console.say(f"PPO {reason}. What it had is kept.")
+    return 3 if reason else 0
 
 
 def _report(stage: str, out: Path, as_json: bool) -> None:

@@ -15,15 +15,33 @@ from truenorth.rlhf.reward_data import TokenPair
 HH = Path(__file__).resolve().parents[3] / "shared" / "data" / "hh_rlhf" / "harmless-base"
 
 
-@pytest.mark.parametrize(("brake", "code"), [("", 0), ("stop_kl", 3)])
-def test_fewer_steps_than_asked_for_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str], brake: str, code: int):
+@pytest.mark.parametrize(
+    ("brake", "wanted", "said"),
+    [
+        ("", 2, ""),
+        ("stop_kl", 30, "step 2 of 30: brake stop_kl"),
+        ("", 3, "step 2 of 3: no brake was pulled"),
+        ("length", 2, "brake length"),
+    ],
+)
+def test_fewer_steps_than_asked_for_are_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str], brake: str, wanted: int, said: str):
     log = tmp_path / "train" / "ppo.csv"
     log.parent.mkdir()
     log.write_text(f"step,objective/kl,brake\n1,0.0,\n2,60.0,{brake}\n", encoding="utf-8")
-    assert _stopped_early(tmp_path, 30) == run_stopped_early(tmp_path) == code
-    said = capsys.readouterr().err
-    assert ("PPO stopped at step 2 of 30: brake stop_kl" in said) == bool(brake)
-    assert ("PPO stopped before its last step: brake stop_kl" in said) == bool(brake)
+    assert _stopped_early(tmp_path, wanted) == run_stopped_early(tmp_path, wanted) == (3 if said else 0)
+    assert capsys.readouterr().err.count(said) == (2 if said else 1)
+
+
+def test_a_log_without_steps_is_no_success_either(tmp_path: Path):
+    assert _stopped_early(tmp_path, 1) == 3
+
+
+def test_a_run_in_several_processes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["run", "tiny", "--out", str(tmp_path / "run")]) == 4
+    assert "`truenorth run` is for one process, and 2 were started" in capsys.readouterr().err
+    assert main(["train", "reward", "tiny", "--out", str(tmp_path / "run")]) == 4
+    assert "`truenorth train reward` is for one process" in capsys.readouterr().err
 
 
 def pairs(*lengths: tuple[int, int]) -> list[TokenPair]:
