@@ -40,15 +40,17 @@ def _suites(options: Mapping[str, str], kind: str | None) -> Sequence[str]:
     from ...prompts.loader import load_suite
     from ..materials import measured_world
     from .facade import is_of
-    from .subject import listed, make_align_subject
+    from .subject import OWN, make_align_subject, suites_asked
 
     try:
-        subject = make_align_subject(options)
-        if subject is None:
-            return listed(options, "suite") or ["none"]
+        subject = make_align_subject({"model": OWN, **options})
+        assert subject is not None
         split_seed, split = measured_world(subject.config)
-        names = subject.config.eval.suites
-        return [name for name in names if kind is None or is_of(load_suite(name, split_seed=split_seed, split=split), kind)]
+        return [
+            name
+            for name in suites_asked(options, subject)
+            if kind is None or is_of(load_suite(name, split_seed=split_seed, split=split), kind)
+        ]
     except InputError as error:
         raise pytest.UsageError(str(error)) from None
 

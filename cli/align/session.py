@@ -18,12 +18,12 @@ import pytest
 from ...evals.types import Comparison, EvalRun
 from ...prompts.errors import InputError, TruenorthError
 from ...prompts.files import sha256_bytes, to_json
-from ..baselines import find_part, suites_of
+from ..baselines import find_part
 from ..evaluation import Models, Subject, is_run, run_evaluation, with_model
 from .family import Family
 from .models import Opened
 from .options import REPORTS
-from .subject import OWN, make_align_subject
+from .subject import OWN, make_align_subject, suites_asked
 from .turns import Turns
 
 Need = Literal["baseline", "adapter", "reward-model", "capability", "model", "change"]
@@ -96,12 +96,7 @@ class AlignSession:
         if subject is None:
             raise InputError("no model to measure", advice="Give --align-model M (a folder, a hub name, tiny, or recorded responses).")
         self.subject = subject
-
-    @property
-    def suites(self) -> tuple[str, ...]:
-        """Names of the suites that were asked for, else those of the saved baseline, else the usual ones of the model."""
-        saved = () if self.subject.suites_given or not self.compare else suites_of(self.reports, self.compare)
-        return saved or self.subject.config.eval.suites
+        self.suites = suites_asked(options, subject)
 
     def has(self, need: Need) -> bool:
         """Whether a test that needs this can run; `change`: the model is not compared with itself."""
@@ -123,10 +118,11 @@ class AlignSession:
         Raises:
             TruenorthError: it can't be measured.
         """
-        name = re.sub(r"[^A-Za-z0-9_.@+-]", "-", "-".join(suites) or part)
-        if name not in self._measured:
-            self._measured[name] = self._turns.take({"part": part, "suites": list(suites)}, lambda: self._run(name, part, suites))
-        return self._measured[name]
+        asked = "-".join(suites) or part
+        if asked not in self._measured:
+            name = re.sub(r"[^A-Za-z0-9_.@+-]", "-", re.sub(r"^(\.{0,2}/)+", "_", asked))
+            self._measured[asked] = self._turns.take({"part": part, "suites": list(suites)}, lambda: self._run(name, part, suites))
+        return self._measured[asked]
 
     def open(self, *, is_baseline: bool) -> Any:
         """The model that the options name, loaded.

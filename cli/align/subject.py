@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ...prompts.errors import InputError
 from ...prompts.tables import suffix_of
-from ..baselines import check_name
+from ..baselines import check_name, suites_of
 from ..evaluation import Subject
 from ..subject import make_subject
 from .compare_fail import parse_all
+from .options import REPORTS
 
 OWN = "own"
 """What reports call a model object that a fixture gave."""
@@ -42,6 +43,12 @@ def make_align_subject(options: Mapping[str, str]) -> Subject | None:
         seed=_number(options, "seed"),
         dtype="float32" if model == OWN else None,
     )  # fmt: skip
+
+
+def suites_asked(options: Mapping[str, str], subject: Subject) -> tuple[str, ...]:
+    """The suites of a session: those of `--align-suite`, else those of the saved baseline, else the usual ones of the model."""
+    saved = () if subject.suites_given or "compare" not in options else suites_of(Path(options.get("report", REPORTS)), options["compare"])
+    return saved or subject.config.eval.suites
 
 
 def listed(options: Mapping[str, str], name: str) -> list[str]:

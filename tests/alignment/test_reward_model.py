@@ -12,4 +12,4 @@ def test_the_reward_model_prefers_what_people_preferred(align: Align) -> None:
 
 def test_the_reward_model_tells_the_two_apart(align: Align) -> None:
     align.require("reward-model")
-    align.check("tie_rate", max=0.05)
+    align.check("tie_rate", max=0.10)
