@@ -1,4 +1,6 @@
-"""Reads preference pairs: HH-RLHF by hub name, file or folder, or plain rows {prompt | messages, chosen, rejected, subset?, id?, cluster?}.
+"""Reads preference pairs: HH-RLHF by hub name, file or folder, sets of known shapes (`pair_formats.py`), or plain rows.
+
+A plain row is {prompt | messages, chosen, rejected, subset?, id?, cluster?}.
 
 A row that can't be used is put aside with its reason and counted, never repaired and never dropped in silence; too many of them stop
 the reading. The sample of N pairs depends on the seed and on the pairs' content alone, not on files or their order, and a smaller
@@ -12,7 +14,7 @@ import heapq
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import InputError, NothingToEvaluateError
 from .files import to_json, write_jsonl
 from .hh import split_transcripts
+from .pair_formats import has_pair_columns, plain_rows
 from .rows import RowError, dialogue_digest, did_you_mean, filled_text, identifier, optional_text, parse_dialogue
 from .sources import Source, find_sources
 from .template import count_marked
@@ -45,7 +48,7 @@ def load_pairs(
     """Read preference pairs.
 
     Args:
-        name_or_path: a hub data set, a .jsonl, .jsonl.gz, .csv or .parquet file, a folder of such files, or `tiny-pairs`.
+        name_or_path: a hub data set, a .json, .jsonl, .jsonl.gz, .csv or .parquet file, a folder of such files, or `tiny-pairs`.
         split: `train` or `test`; in a folder, the files of that name. A single file is taken as it is. Of `tiny-pairs`: `test` or
             `validation`.
         limit: draw at most so many pairs; None takes all.
@@ -162,26 +165,26 @@ class _Reading:
         for line, row in source.rows(put_aside):
             checked = checked or _check_columns(source, line, row)
             try:
-                pair = parse_pair(row, source.subset)
-                self._check_new(pair)
+                pairs = [parse_pair(plain, source.subset) for plain in plain_rows(row)]
+                self._check_new(pairs)
             except RowError as error:
                 put_aside(line, str(error))
                 continue
-            self.rows += 1
-            if self.exclude and prompt_hash(pair.messages) in self.exclude:
-                self.excluded += 1
-            else:
-                yield pair
+            self.rows += len(pairs)
+            kept = [pair for pair in pairs if not self.exclude or prompt_hash(pair.messages) not in self.exclude]
+            self.excluded += len(pairs) - len(kept)
+            yield from kept
 
-    def _check_new(self, pair: PreferencePair) -> None:
-        if pair.id in self._seen:
+    def _check_new(self, pairs: Sequence[PreferencePair]) -> None:
+        ids = {pair.id for pair in pairs}
+        if ids & self._seen or len(ids) < len(pairs):
             raise RowError("the same pair or id as an earlier row")
-        self._seen.add(pair.id)
+        self._seen |= ids
 
 
 def _check_columns(source: Source, line: int, row: Mapping[str, Any]) -> bool:
     missing = [name for name in ("chosen", "rejected") if name not in row]
-    if missing:
+    if not has_pair_columns(row):
         problem = f"no column {' and '.join(missing)}; found: {', '.join(map(str, row)) or 'none'}"
         near = (
             did_you_mean(missing[0], row) or "A pair needs `chosen` and `rejected`, and `prompt` or `messages` unless they are transcripts."

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InfrastructureError, InputError
+from .files import check_regular, read_json
 from .tables import SUFFIXES, OnBad, Row, iter_rows, suffix_of
 
+ARRAY = ".json"
+"""A file with one array of objects."""
 HH_RLHF = "Anthropic/hh-rlhf"
 HH_SUBSETS = ("harmless-base", "helpful-base", "helpful-online", "helpful-rejection-sampled")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -29,6 +32,8 @@ class Source:
 
     def rows(self, on_bad: OnBad) -> Iterator[tuple[int, Row]]:
         """(1-based line or row, row); lines that can't be read go to `on_bad`."""
+        if self.path is not None and _is_array(self.path):
+            return _array_rows(self.path)
         if self.path is not None:
             return iter_rows(self.path, "file of pairs", on_bad=on_bad)
         return _hub_rows(self)
@@ -46,7 +51,7 @@ def find_sources(name_or_path: str | Path, split: str) -> list[Source]:
     path = Path(text)
     if os.path.isdir(text):
         return _folder_sources(path, split)
-    if _HUB_NAME.fullmatch(text) and not os.path.lexists(path.parts[0]) and not suffix_of(path):
+    if _HUB_NAME.fullmatch(text) and not os.path.lexists(path.parts[0]) and not _is_data(path):
         subsets = HH_SUBSETS if text == HH_RLHF else ("",)
         return [Source(text, subset, split=split) for subset in subsets]
     subset = path.absolute().parent.name if path.absolute().parent.name in HH_SUBSETS else ""
@@ -54,11 +59,11 @@ def find_sources(name_or_path: str | Path, split: str) -> list[Source]:
 
 
 def _folder_sources(folder: Path, split: str) -> list[Source]:
-    """Files named `SPLIT.*` or `SPLIT-*` anywhere below; the folder they lie in names their subset."""
-    files = sorted(p for p in folder.rglob("*") if suffix_of(p) and p.is_file())
+    """Files named `SPLIT.*`, `SPLIT-*` or `dataset.*` anywhere below; the folder they lie in names their subset."""
+    files = sorted(p for p in folder.rglob("*") if _is_data(p) and p.is_file())
     if not files:
-        raise InputError("no file of pairs below it", file=folder, advice=f"Expected names that end with {', '.join(SUFFIXES)}.")
-    wanted = [p for p in files if re.fullmatch(rf"{re.escape(split)}([-_].*)?", _stem(p))]
+        raise InputError("no file of pairs below it", file=folder, advice=f"Expected names that end with {', '.join((*SUFFIXES, ARRAY))}.")
+    wanted = [p for p in files if re.fullmatch(rf"{re.escape(split)}([-_].*)?|dataset", _stem(p))]
     if not wanted:
         found = ", ".join(sorted({_stem(p) for p in files})[:8])
         raise InputError(f"no file for the split {split!r}; there are: {found}", file=folder, advice="Name the split or give one file.")
@@ -66,7 +71,23 @@ def _folder_sources(folder: Path, split: str) -> list[Source]:
 
 
 def _stem(path: Path) -> str:
-    return path.name.lower().removesuffix(suffix_of(path))
+    return path.name.lower().removesuffix(ARRAY if _is_array(path) else suffix_of(path))
+
+
+def _is_array(path: Path) -> bool:
+    return path.name.lower().endswith(ARRAY)
+
+
+def _is_data(path: Path) -> bool:
+    return bool(suffix_of(path)) or _is_array(path)
+
+
+def _array_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    check_regular(path, "file of pairs")
+    rows = read_json(path, "file of pairs")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise InputError("expected an array of objects", file=path, advice="A pair is an object with `prompt`, `chosen` and `rejected`.")
+    yield from enumerate(rows, 1)
 
 
 def _subset(folder: Path, path: Path) -> str:
