@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evals.models.openai import PREFIX, OpenAIModel
 from ..evals.shards import ALONE, Shard
 from ..evals.store import read_run, write_run
 from ..evals.types import Comparison
@@ -156,7 +157,7 @@ def _model_stages(subject: Subject, out: Path, models: Models, shard: Shard) -> 
 
     def measure(label: str, adapter: str | None) -> None:
         against_base = label != BASE and subject.baseline_label is not None
-        _measure(models.get(subject), label, adapter, out, subject.config, suites, pairs, against_base=against_base)
+        _measure(models.get(subject), label, adapter, out, subject.config, suites, pairs, shard, against_base=against_base)
 
     if subject.baseline and is_run(subject.baseline):
         yield _stage(BASE, partial(_adopt_baseline, subject, out, shard))
@@ -169,7 +170,7 @@ def _model_stages(subject: Subject, out: Path, models: Models, shard: Shard) -> 
         adapter = label if label in subject.adapters else None
         yield _stage(label, partial(measure, label, adapter))
     for label in subject.checkpoints:
-        yield _stage(label, partial(_measure_checkpoint, subject, models, label, out, suites))
+        yield _stage(label, partial(_measure_checkpoint, subject, models, label, out, suites, shard))
 
 
 class Models:
@@ -202,13 +203,15 @@ class Models:
         return self._loaded[key]
 
 
-def open_model(subject: Subject) -> TransformersModel:
-    """Load the base once, with the adapters and the reward model on it. `tiny` is built or taken from the cache."""
+def open_model(subject: Subject) -> TransformersModel | OpenAIModel:
+    """Load the base once, with the adapters and the reward model on it. `tiny` is built or taken from the cache; a server is only named."""
+    settings = subject.config.model
+    if settings.name.startswith(PREFIX):
+        return OpenAIModel.from_argument(settings.name.removeprefix(PREFIX))
     from ..evals.models.hf import TransformersModel
     from .pipeline import adapter_name, device, prepare_torch
 
     prepare_torch(subject.config)
-    settings = subject.config.model
     return TransformersModel.load(
         base_folder(subject.config), name=settings.name, dtype=settings.dtype, quantization=settings.quantization,
         attn_implementation=settings.attn_implementation, device=device(), batch_tokens=subject.config.eval.batch_tokens,
@@ -236,6 +239,7 @@ def _measure(
     config: RunConfig,
     suites: Sequence[PromptSuite],
     pairs: Sequence[PairSet],
+    shard: Shard,
     *,
     against_base: bool = False,
 ) -> None:
@@ -250,16 +254,17 @@ def _measure(
         evaluate(
             model, label=label, adapter=adapter, out=out, config=config.eval, suites=suites, pairs=pairs,
             capability=capability_tasks(config, out), reference=get_judge("grammar") if embedded else None,
-            baseline=out / "eval" / BASE if against_base else None, progress=progress, **load_scorers(config, model),
+            baseline=out / "eval" / BASE if against_base else None, progress=progress if shard.main else None, shard=shard,
+            **load_scorers(config, model),
         )  # fmt: skip
 
 
-def _measure_checkpoint(subject: Subject, models: Models, label: str, out: Path, suites: Sequence[PromptSuite]) -> None:
+def _measure_checkpoint(subject: Subject, models: Models, label: str, out: Path, suites: Sequence[PromptSuite], shard: Shard) -> None:
     from .pipeline import adapter_name
 
     bare = subject.config.eval.model_copy(update={"capability": ()})
     config = subject.config.model_copy(update={"eval": bare})
-    _measure(models.get(subject), label, adapter_name(label), out, config, suites, (), against_base=True)
+    _measure(models.get(subject), label, adapter_name(label), out, config, suites, (), shard, against_base=True)
 
 
 # -- recordings

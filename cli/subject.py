@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..evals.config import EvalConfig
+from ..evals.models.openai import PREFIX, OpenAIModel
 from ..prompts.errors import InputError
 from ..prompts.files import check_regular
 from ..prompts.types import Expected
@@ -101,6 +102,10 @@ def _check_together(
         )
     if replay and (adapters or reward_model or pairs or capability):
         raise InputError("--replay holds responses alone: --adapter, --reward-model, --pairs and --capability need a --model")
+    if model is not None and model.startswith(PREFIX):
+        OpenAIModel.from_argument(model.removeprefix(PREFIX))
+        if adapters or reward_model or capability:
+            raise InputError("a server gives text alone: --adapter, --reward-model and --capability need weights", field="model")
     for file in replay:
         check_regular(file, "recording")
     if pairs and reward_model is None:
@@ -111,7 +116,8 @@ def _model_settings(name: str | None, dtype: str | None, quantization: str) -> M
     if dtype is None:
         from .pipeline import device
 
-        dtype = "bfloat16" if name is not None and device() == "cuda" else "float32"
+        loaded = name is not None and not name.startswith(PREFIX)
+        dtype = "bfloat16" if loaded and device() == "cuda" else "float32"
     return ModelSettings.model_validate({"name": name or "recording", "dtype": dtype, "quantization": quantization})
 
 

@@ -23,7 +23,7 @@ def _decoding(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
 
 
 @click.command("eval")
-@click.option("--model", metavar="M", help="Folder, hub name, or tiny (the embedded base).")
+@click.option("--model", metavar="M", help="Folder, hub name, tiny (the embedded base), or openai:NAME@URL.")
 @click.option("--adapter", "adapters", type=FOLDER, multiple=True, metavar="DIR", help="LoRA adapter on the model. Repeats: one load.")
 @click.option("--checkpoint", "checkpoints", type=FOLDER, multiple=True, metavar="DIR", help="Earlier state of the adapter. Repeats.")
 @click.option("--reward-model", type=FOLDER, metavar="DIR|NAME", help="Reward model: SEQ_CLS adapter on the same base, or a whole model.")

@@ -1,8 +1,8 @@
-"""A chat model behind an OpenAI-compatible server (vLLM, llama.cpp, Ollama), for judges that ask one.
+"""A chat model behind an OpenAI-compatible server (vLLM, llama.cpp, Ollama): for judges that ask one, and to be measured itself.
 
 Responses leave this machine only for the server that the user names: plain http goes to loopback alone, redirects are not followed, proxies
 of the environment are not used. The key comes from the variable TRUENORTH_JUDGE_KEY and stands in no artefact. Leaves out streaming, and
-what is asked: `openai.py`, `pairwise.py`.
+what is asked: `openai.py`, `pairwise.py`, `models/openai.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import SplitResult, urlsplit
 
 from ...prompts.errors import InfrastructureError, InputError
@@ -50,6 +50,10 @@ class ChatServer:
     url: str
     limits: Limits = field(default_factory=Limits)
     sleep: Callable[[float], None] = time.sleep
+    role: ClassVar[str] = "judge"
+    """What messages call it."""
+    key: ClassVar[str] = KEY
+    """Variable that holds the key."""
 
     @classmethod
     def from_argument(cls, argument: str) -> Self:
@@ -60,7 +64,7 @@ class ChatServer:
         """
         model, _, url = argument.rpartition("@")
         if not model or not url:
-            raise InputError(f"judge 'openai:{argument}' names no model and server", field="judge", advice=_ADVICE)
+            raise InputError(f"{cls.role} 'openai:{argument}' names no model and server", field=cls.role, advice=_ADVICE)
         check_url(url)
         return cls(model, url.rstrip("/"))
 
@@ -70,7 +74,14 @@ class ChatServer:
         Raises:
             InfrastructureError: the server can't be reached, refuses, or answers something that is no chat completion.
         """
-        body = self.body(instructions, asked, max_tokens)
+        return read_completion(self.send(self.body(instructions, asked, max_tokens)))
+
+    def send(self, body: bytes) -> bytes:
+        """The server's answer to a chat completion request; tried again until the deadline.
+
+        Raises:
+            InfrastructureError: the server can't be reached in time, or refuses.
+        """
         end = time.monotonic() + self.limits.deadline
         reason = ""
         for number in range(self.limits.tries):
@@ -78,12 +89,12 @@ class ChatServer:
             if left <= 0:
                 break
             try:
-                return read_completion(self._post(body, left))
+                return self._post(body, left)
             except _RetryableError as error:
                 reason = str(error)
             if number + 1 < self.limits.tries:
                 self.sleep(max(0.0, min(self.limits.wait * 2**number, end - time.monotonic())))
-        raise InfrastructureError(f"judge server {self.url}: {reason or 'no time left'}\nThe same command goes on where it stopped.")
+        raise InfrastructureError(f"{self.role} server {self.url}: {reason or 'no time left'}\nThe same command goes on where it stopped.")
 
     def body(self, instructions: str, asked: str, max_tokens: int) -> bytes:
         """What is sent."""
@@ -94,7 +105,7 @@ class ChatServer:
         parts = check_url(self.url)
         connection = _connect(parts, min(self.limits.timeout, left))
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if key := os.environ.get(KEY):
+        if key := os.environ.get(self.key):
             headers["Authorization"] = f"Bearer {key}"
         end = time.monotonic() + left
         try:
@@ -111,11 +122,11 @@ class ChatServer:
             hint = (
                 " (redirects are not followed)"
                 if 300 <= answer.status < 400
-                else f"; is {KEY} right?"
+                else f"; is {self.key} right?"
                 if answer.status in (401, 403)
                 else ""
             )
-            raise InfrastructureError(f"judge server {self.url}: HTTP {answer.status}{hint}")
+            raise InfrastructureError(f"{self.role} server {self.url}: HTTP {answer.status}{hint}")
         return data
 
 

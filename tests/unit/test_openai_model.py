@@ -1,0 +1,151 @@
+"""A model behind an OpenAI-compatible server: what is asked, what comes back, what goes wrong; a whole evaluation over HTTP."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from truenorth.cli.main import main
+from truenorth.evals.judges.server import Limits
+from truenorth.evals.models.base import Generates
+from truenorth.evals.models.openai import KEY, OpenAIModel, read_choice
+from truenorth.evals.types import Decoding
+from truenorth.prompts.errors import InfrastructureError, InputError
+from truenorth.prompts.types import Message, Prompt
+
+GREEDY, SAMPLED = Decoding("greedy", 0.0, 16), Decoding("t1.0", 1.0, 16, 3)
+
+
+@pytest.fixture
+def server():
+    """Answers each request with a function of it; keeps requests and headers. `server.say` and `server.status` can be set."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                http.asked.append(asked)
+                http.headers.append(dict(self.headers))
+                status = http.statuses.pop(0) if http.statuses else 200
+            body = json.dumps({"choices": [http.say(asked)]}).encode()
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    lock = threading.Lock()
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.asked, http.headers, http.statuses = [], [], []
+    http.say = lambda asked: {"message": {"content": f"said {asked['messages'][-1]['content']}"}, "finish_reason": "stop"}
+    http.url = f"http://127.0.0.1:{http.server_port}/v1"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield http
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def model(server, **limits):
+    return OpenAIModel("m", server.url, Limits(**{"timeout": 20.0, "deadline": 60.0, **limits}), lambda _: None)
+
+
+def prompts(n):
+    return [Prompt(f"p{i}", (Message("user", f"question {i}"),), "comply") for i in range(n)]
+
+
+def test_every_prompt_gets_its_samples_with_their_own_seeds(server):
+    found = list(model(server).generate(prompts(5), SAMPLED, adapter=None, seed=7))
+    assert {(row.index, row.sample, row.text) for row in found} == {(i, s, f"said question {i}") for i in range(5) for s in range(3)}
+    assert len({asked["seed"] for asked in server.asked}) == 15
+    first = {(a["messages"][0]["content"], a["seed"]) for a in server.asked}
+    server.asked.clear()
+    list(model(server).generate(prompts(5), SAMPLED, adapter=None, seed=7))
+    assert {(a["messages"][0]["content"], a["seed"]) for a in server.asked} == first
+
+
+def test_a_greedy_request_holds_the_dialogue_and_no_seed(server, monkeypatch):
+    monkeypatch.setenv(KEY, "secret")
+    turns = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
+    list(model(server).generate([Prompt("p", turns, None)], GREEDY, adapter=None, seed=7))
+    [asked] = server.asked
+    assert asked == {
+        "model": "m",
+        "messages": [{"role": t.role, "content": t.content} for t in turns],
+        "temperature": 0.0,
+        "max_tokens": 16,
+    }
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+
+
+def test_a_cut_response_says_so(server):
+    server.say = lambda asked: {"message": {"content": "half"}, "finish_reason": "length"}
+    [row] = model(server).generate(prompts(1), GREEDY, adapter=None, seed=0)
+    assert (row.text, row.finish_reason) == ("half", "length")
+
+
+def test_a_busy_server_is_asked_again_and_a_refusing_one_is_not(server):
+    server.statuses = [503, 429]
+    assert len(list(model(server).generate(prompts(1), GREEDY, adapter=None, seed=0))) == 1
+    assert len(server.asked) == 3
+    server.statuses = [401]
+    with pytest.raises(InfrastructureError, match=f"model server .*HTTP 401; is {KEY} right"):
+        list(model(server).generate(prompts(1), GREEDY, adapter=None, seed=0))
+    assert len(server.asked) == 4
+
+
+def test_a_deadline_ends_the_tries(server):
+    server.statuses = [503] * 99
+    with pytest.raises(InfrastructureError, match="HTTP 503"):
+        list(model(server, tries=3).generate(prompts(1), GREEDY, adapter=None, seed=0))
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"choices": []}', b'{"choices": [{"text": "old"}]}'])
+def test_another_kind_of_answer_is_refused(data):
+    with pytest.raises(InfrastructureError, match="no chat completion"):
+        read_choice(data)
+
+
+def test_no_content_is_an_empty_response_and_half_a_surrogate_pair_is_replaced():
+    assert read_choice(b'{"choices": [{"message": {"content": null}, "finish_reason": "tool_calls"}]}') == ("", "stop")
+    assert read_choice(b'{"choices": [{"message": {"content": "cut \\ud83d"}}]}') == ("cut \ufffd", "stop")
+
+
+def test_it_is_known_by_name_and_address_and_has_no_adapters():
+    one, other = OpenAIModel("m", "http://127.0.0.1:1/v1"), OpenAIModel("n", "http://127.0.0.1:1/v1")
+    assert isinstance(one, Generates)
+    assert one.card(None).model == "openai:m@http://127.0.0.1:1/v1"
+    assert one.card(None).model_sha256 != other.card(None).model_sha256
+    with pytest.raises(InputError, match="has no adapter 'ppo'"):
+        one.card("ppo")
+
+
+def test_an_evaluation_over_http_goes_on_after_a_failure(server, tmp_path, capsys):
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps({"prompt": f"q{i}", "expected": "refuse"}) + "\n" for i in range(20)))
+    server.say = lambda asked: {"message": {"content": "I'm sorry, but I can't help with that."}, "finish_reason": "stop"}
+    command = ["eval", "--model", f"openai:m@{server.url}", "--suite", str(tmp_path / "mine.jsonl"), "--out", str(tmp_path / "run")]
+    server.statuses = [200] * 8 + [400] * 99
+    assert main(command) == 3
+    kept = len((tmp_path / "run/eval/model/generations.jsonl").read_text().splitlines())
+    server.statuses = []
+    assert 0 < kept < 21
+    assert main([*command, "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    [rate] = [row for row in results["models"][0]["metrics"] if row["metric"] == "refusal_rate" and not row["subset"]]
+    assert (rate["value"], rate["n"]) == (1.0, 20)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "says"),
+    [
+        ("openai:m", [], "names no model and server"),
+        ("openai:m@http://example.com/v1", [], "plain http to example.com"),
+        ("openai:m@http://127.0.0.1:1/v1", ["--capability", "x"], "a server gives text alone"),
+    ],
+)
+def test_a_wrong_name_or_option_is_a_users_mistake(name, more, says, tmp_path, capsys):
+    assert main(["eval", "--model", name, *more, "--out", str(tmp_path / "run")]) == 4
+    assert says in capsys.readouterr().err
