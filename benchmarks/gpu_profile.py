@@ -21,11 +21,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from docs_table import markdown, replace_table
 from measure import CPU_ENVIRONMENT, PeakMemory
 from mistral_shape import mistral_tokenizer, save_random_mistral
 
 PROFILES = ("mistral-7b", "mistral-7b-qlora")
-STAGES = {"reward": ("reward",), "ppo": ("rollout", "update")}
+STAGES = {"reward": ("reward",), "ppo": ("rollout", "score", "update")}
 """Phases of the plan that each trainer goes through."""
 MARKERS = 8
 """Tokens of `<s>[INST] ... [/INST]` around a prompt."""
@@ -40,9 +41,10 @@ def main() -> None:
         return
     save_random_mistral(args.work / f"base-{args.layers}", layers=args.layers)
     rows = [_in_a_process(profile, stage, args) for profile in args.profiles for stage in STAGES]
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    lines += ["| " + " | ".join(str(row[name]) for name in COLUMNS) + " |" for row in rows]
-    print("\n".join(lines))
+    text = markdown(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
+    print(text)
+    if args.docs:
+        replace_table(args.docs, f"{args.device}_profile", text)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
@@ -55,6 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=20, help="optimizer steps of the reward model, rollout batches of PPO")
     parser.add_argument("--prompt-tokens", type=int, default=512)
     parser.add_argument("--work", type=Path, required=True, help="folder for the model and the runs")
+    parser.add_argument("--docs", type=Path, help="document whose table is replaced")
     parser.add_argument("--json", type=Path, help="write all numbers here as well")
     parser.add_argument("-o", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="settings, as `truenorth run -o`")
     parser.add_argument("--stage", choices=tuple(STAGES), help=argparse.SUPPRESS)

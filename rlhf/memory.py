@@ -1,8 +1,8 @@
 """How much memory a run will need, from a model's config.json and a profile alone. Arithmetic only: nothing is loaded, no torch.
 
 Weights, adapters and optimizer follow exactly from the shapes. What is kept for a backward pass is counted tensor by tensor, for a
-decoder block as transformers runs it with peft's LoRA on every linear layer. The peak is that of the largest phase; what one phase frees
-the next one uses. Left out: sharding over devices.
+decoder block as transformers runs it with peft's LoRA. The peak is that of the largest phase; what one phase frees the next one uses.
+`benchmarks/gpu_profile.py` holds plans against real runs. Left out: sharding over devices.
 """
 
 from __future__ import annotations
@@ -73,26 +73,43 @@ class ModelShape:
         """Embeddings, output layer and norms."""
         return self.vocabulary * self.hidden * (1 if self.tied else 2) + (2 * self.layers + 1) * self.hidden
 
+    def adapted(self, lora: LoraSettings) -> list[tuple[int, int]]:
+        """(inputs, outputs) of the layers of a block that have LoRA matrices."""
+        names = self.linears if lora.target_modules == "all-linear" else lora.target_modules
+        return [self.linears[name] for name in names if name in self.linears]
+
     def lora_parameters(self, lora: LoraSettings) -> int:
         """Of one adapter."""
-        names = self.linears if lora.target_modules == "all-linear" else lora.target_modules
-        return self.layers * lora.r * sum(sum(self.linears[name]) for name in names if name in self.linears)
+        return self.layers * lora.r * sum(map(sum, self.adapted(lora)))
 
     def kv_bytes(self, width: int) -> int:
         """Cache of one token, `width` bytes a number."""
         return 2 * self.layers * self.kv_heads * self.head_dim * width
 
-    def block_bytes(self, width: int) -> int:
-        """What a block keeps of one token for its backward pass.
+    def block_bytes(self, width: int, lora: LoraSettings, *, mask_bytes: int = 0) -> int:
+        """What a block keeps of one token for its backward pass. Frozen layers keep nothing, but what stands between and beside them does.
 
-        Outputs of norms, projections, rotations, attention, products and sums; the norms' float32 copies; and, on a base that is not
-        float32, the float32 copy of each linear layer's input that LoRA makes.
+        Attention keeps query, key, value and its output; the MLP keeps gate, its activation, and up; the norms their float32 inputs. LoRA
+        keeps its inputs: float32 copies, one for each layer, unless the base is float32 and there is no dropout.
+
+        Args:
+            width: bytes of a number of the base.
+            lora: the adapter.
+            mask_bytes: that dropout keeps for each of its inputs; 0 without dropout.
         """
         q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        kept = width * (5 * self.hidden + 3 * q + 3 * kv + 4 * self.intermediate)
-        norms = 2 * (8 if width < 4 else 4) * self.hidden
-        copies = 0 if width == 4 else 4 * sum(inputs for inputs, _ in self.linears.values())
-        return kept + norms + copies
+        inputs = sum(n for n, _ in self.adapted(lora))
+        copies = 4 * inputs if width < 4 or mask_bytes else 4 * (2 * self.hidden + self.intermediate)
+        return width * (2 * q + 2 * kv + 3 * self.intermediate) + 8 * self.hidden + copies + mask_bytes * inputs
+
+    def passing_bytes(self, width: int) -> int:
+        """What a block's widest place, its MLP, holds of one token only while it is computed: three tensors and a float32 one for LoRA."""
+        return self.intermediate * (3 * width + 4)
+
+    @property
+    def largest_linear(self) -> int:
+        """Weights of a block's largest layer."""
+        return max(a * b for a, b in self.linears.values())
 
 
 KNOWN = {"mistralai/Mistral-7B-Instruct-v0.2": ModelShape(4096, 32, 32, 8, 128, 14336, 32000)}
@@ -104,7 +121,7 @@ class MemoryPlan:
     """Bytes that a run needs at its peak."""
 
     phases: dict[str, dict[str, int]]
-    """Parts of each phase: `reward`, `rollout`, `update`."""
+    """Parts of each phase: `reward` (training it), `rollout`, `score` (of rollouts), `update`."""
 
     @property
     def totals(self) -> dict[str, int]:
@@ -154,7 +171,7 @@ def plan_memory(
         prompt_tokens: length of a prompt.
     """
     width = 2 if model.dtype == "bfloat16" else 4
-    fixed = {"base_weights": weight_bytes(shape, model), "runtime": RUNTIME[device]}
+    fixed = {"base_weights": weight_bytes(shape, model), "runtime": RUNTIME[device], "workspace": _workspace(shape, model, device)}
     policy, scorer = shape.lora_parameters(ppo.lora), shape.lora_parameters(reward.lora) + shape.hidden
     critic = shape.hidden + 1
     if ppo.value_model == "adapter":
@@ -163,15 +180,63 @@ def plan_memory(
     length = prompt_tokens + ppo.max_new_tokens
     rows = max(1, min(ppo.rollout_batch_size, batch_tokens // length))
     micro = min(ppo.micro_batch_size, ppo.rollout_batch_size // ppo.minibatches)
+    scored = min(ppo.rollout_batch_size * length, max(batch_tokens, length))
+    no_head = 0 if shape.tied else width * shape.vocabulary * shape.hidden
+    training = _Pass(shape, model, reward.lora, 2 * reward.batch_size, reward.max_length, reward.gradient_checkpointing, device)
+    updating = _Pass(shape, model, ppo.lora.model_copy(update={"dropout": 0.0}), micro, length, ppo.gradient_checkpointing, device)
     return MemoryPlan({
-        "reward": (fixed | {"base_weights": fixed["base_weights"] - (0 if shape.tied else width * shape.vocabulary * shape.hidden)})
-        | {"adapters": 4 * scorer, "optimizer": ADAM * scorer}
-        | {"activations": _activations(shape, model, width, 2 * reward.batch_size, reward.max_length, reward.gradient_checkpointing)},
-        "rollout": during_ppo | {"kv_cache": rows * length * shape.kv_bytes(width), "logits": rows * shape.vocabulary * (width + 24)},
-        "update": during_ppo
-        | {"activations": _activations(shape, model, width, micro, length, ppo.gradient_checkpointing)}
-        | {"logits": micro * ppo.max_new_tokens * shape.vocabulary * (16 if width == 4 else 2 * width + 16)},
+        "reward": fixed | {"base_weights": fixed["base_weights"] - no_head, "adapters": 4 * scorer, "optimizer": ADAM * scorer}
+        | {"activations": training.kept + training.passing},
+        "rollout": during_ppo | {"kv_cache": rows * length * shape.kv_bytes(width), "logits": rows * shape.vocabulary * (width + 24)}
+        | {"activations": rows * prompt_tokens * shape.passing_bytes(width)},
+        "score": during_ppo | {"activations": scored * (shape.passing_bytes(width) + 4 * shape.hidden * width)},
+        # The logits are gone before the backward pass reaches a block.
+        "update": during_ppo | {"activations": updating.kept + updating.passing}
+        | {"logits": max(0, micro * ppo.max_new_tokens * shape.vocabulary * (16 if width == 4 else 2 * width + 16) - updating.passing)},
     })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A forward and backward pass: what it keeps from one end to the other, and what it holds for one block at a time."""
+
+    shape: ModelShape
+    model: ModelSettings
+    lora: LoraSettings
+    rows: int
+    length: int
+    checkpointing: bool
+    device: str
+
+    @property
+    def kept(self) -> int:
+        """With checkpointing the input of every block, else all of every block."""
+        each = self.rows * self.length * self.shape.hidden * self._width if self.checkpointing else self._block
+        return self.shape.layers * each
+
+    @property
+    def passing(self) -> int:
+        """With checkpointing this is where a block is computed again."""
+        passing = self.rows * self.length * self.shape.passing_bytes(self._width)
+        return passing + self._block if self.checkpointing else passing
+
+    @property
+    def _width(self) -> int:
+        return 2 if self.model.dtype == "bfloat16" else 4
+
+    @property
+    def _block(self) -> int:
+        mask = (1 if self.device == "cuda" else 4) if self.lora.dropout else 0
+        block = self.shape.block_bytes(self._width, self.lora, mask_bytes=mask) * self.rows * self.length
+        if self.model.attn_implementation == "eager":  # scores, their softmax in float32, and its copy
+            block += self.rows * self.shape.heads * self.length**2 * (2 * self._width + 4)
+        return block
+
+
+def _workspace(shape: ModelShape, model: ModelSettings, device: str) -> int:
+    """One layer's weights once more: as bitsandbytes unpacks them, or as a CPU lays bf16 out for its products."""
+    width = 2 if model.dtype == "bfloat16" else 4
+    return width * shape.largest_linear if model.quantization != "none" or (device == "cpu" and width == 2) else 0
 
 
 def weight_bytes(shape: ModelShape, model: ModelSettings) -> int:
@@ -179,14 +244,6 @@ def weight_bytes(shape: ModelShape, model: ModelSettings) -> int:
     width = 2 if model.dtype == "bfloat16" else 4
     bits = {"none": 8.0 * width, "int8": 8.0, "nf4": NF4_BITS}[model.quantization]
     return int(shape.linear_parameters * bits / 8) + shape.other_parameters * width
-
-
-def _activations(shape: ModelShape, model: ModelSettings, width: int, rows: int, length: int, checkpointing: bool) -> int:
-    """Kept for a backward pass: the input of every block and the inside of one, or the inside of all."""
-    block = shape.block_bytes(width) * rows * length
-    if model.attn_implementation == "eager":
-        block += rows * shape.heads * length * length * (2 * width + 4)  # scores, their softmax in float32, and its copy
-    return block + rows * length * shape.hidden * width * shape.layers if checkpointing else block * shape.layers
 
 
 def smaller(

@@ -33,6 +33,8 @@ class SharedBase:
 
     def __init__(self, causal: Any, pad: int) -> None:
         self.causal, self.pad = causal.eval().requires_grad_(False), pad
+        # Generation hands over a slice, the last position; in bf16 on a CPU torch would copy the output layer's weights once for each row.
+        causal.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
         self.peft: PeftModel | None = None
         self._layers: list[BaseTunerLayer] = []
         self._active: str | None = None

@@ -106,6 +106,21 @@ def test_generation_stops_at_eos(tmp_path: Path):
     assert stopped == [(2,)]
 
 
+def test_the_output_layer_gets_no_slice(model: TransformersModel):
+    """In bf16 on a CPU torch copies the layer's weights once for each row of a slice."""
+    from transformers.models.mistral.modeling_mistral import MistralForCausalLM
+
+    head = model.base.causal.get_output_embeddings()
+    seen: list[bool] = []
+    first = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].is_contiguous()), prepend=True)
+    last = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].is_contiguous()))
+    assert isinstance(model.base.causal, MistralForCausalLM)
+    model.sample([[1, 5, 6], [1, 7]], [(0, "a", 0), (0, "b", 0)], temperature=1.0, max_new_tokens=1, adapter=None)
+    first.remove()
+    last.remove()
+    assert seen == [False, True]
+
+
 # -- log-probabilities (I2, I3)
 
 
