@@ -105,7 +105,7 @@ class Checkpoints:
             state, identity = PPOState(**value["state"]), dict(value["identity"])
         except (TypeError, KeyError, ValueError):
             raise InputError("not a checkpoint of this program", file=path, advice=START_ANEW) from None
-        different = sorted(key for key in self.identity if identity.get(key) != self.identity[key])
+        different = sorted(key for key in {*self.identity, *identity} if identity.get(key) != self.identity.get(key))
         if different:
             raise InputError(f"the checkpoint is of another run: {', '.join(different)} differ", file=path, advice=START_ANEW)
         return state

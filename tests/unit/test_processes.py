@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from ppo_worker import RUNS, trainer
 from safetensors.torch import load_file
 from torch import Tensor
+from truenorth.cli.main import main
 from truenorth.prompts.errors import InputError
 from truenorth.rlhf.processes import Processes
 from truenorth.rlhf.sharding import equal_chunks
@@ -140,6 +141,41 @@ def test_a_process_that_accelerate_starts_alone_is_refused(monkeypatch: pytest.M
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(InputError, match=r"started 2 processes \(WORLD_SIZE\), accelerate found 1"):
         Processes(accelerator)
+
+
+# -- the command
+
+
+@pytest.mark.slow
+def test_the_command_trains_in_two_processes_what_it_trains_in_one(tiny_base: Path, tmp_path: Path, one_thread: None):
+    pairs = tmp_path / "pairs.jsonl"
+    words = ["cats", "dogs", "tea", "cake", "sun", "moon"]
+    rows = [{"prompt": f"tell me about {word}", "chosen": "yes sure", "rejected": "no sorry"} for word in words]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ppo = {"steps": 2, "rollout_batch_size": 4, "max_new_tokens": 4, "learning_rate": 3e-4, "lora": {"r": 4}}
+    profile = {
+        "profile": "mistral-7b",
+        "model": {"name": str(tiny_base), "dtype": "float32", "threads": 1},
+        "data": {"name": str(pairs), "pairs": None},
+        "reward_model": {"validation_fraction": 0.3, "min_accuracy": 0.0, "lora": {"r": 4}},
+        "ppo": ppo,
+        "eval": {"suites": ["benign"], "pairs": [], "capability": [], "gates": []},
+    }
+    (tmp_path / "small.yaml").write_text(json.dumps(profile))
+    command = ["train", "ppo", str(tmp_path / "small.yaml"), "--out"]
+    early = launch_command([*command, str(tmp_path / "two")])
+    assert early.returncode != 0
+    assert "reward is not trained yet, which one process does" in early.stderr
+    assert main(["train", "reward", *command[2:], str(tmp_path / "two")]) == 0
+    done = launch_command([*command, str(tmp_path / "two")])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("ppo: 2 steps") == 1
+    assert main([*command, str(tmp_path / "one")]) == 0
+    assert distance(tmp_path / "two", tmp_path / "one") <= ALIKE
+
+
+def launch_command(args: list[str]) -> subprocess.CompletedProcess[str]:
+    return launch(Path("-m"), "truenorth.cli.main", *args)
 
 
 # -- shares
