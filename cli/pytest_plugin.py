@@ -138,7 +138,7 @@ def align(request: pytest.FixtureRequest, align_session: AlignSession) -> Align:
     from .align.marker import declared
 
     node = request.node
-    return Align(align_session, node.nodeid, lambda row: node.user_properties.extend(row.properties()), declared(node))
+    return Align(align_session, node.nodeid, node.path.parent, lambda row: node.user_properties.extend(row.properties()), declared(node))
 
 
 def _session(config: pytest.Config, *given_objects: Any) -> AlignSession:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ...evals.metrics import METRICS
-from ...prompts.loader import load_suite
+from ...prompts.loader import list_suites, load_suite
 from ...prompts.types import Expected, Message, Prompt, PromptSuite
 from ..materials import measured_world
 from .marker import Declared
@@ -38,12 +40,15 @@ class Align:
     Args:
         session: shared by all tests.
         test: id of the test.
+        folder: that the test's file is in: where its suites may be.
         record: takes each decided gate.
         declared: what the test is marked with.
     """
 
-    def __init__(self, session: AlignSession, test: str, record: Callable[[Row], None], declared: Declared | None = None) -> None:
-        self._session, self._test, self._record, self._declared = session, test, record, declared or Declared()
+    def __init__(
+        self, session: AlignSession, test: str, folder: Path, record: Callable[[Row], None], declared: Declared | None = None
+    ) -> None:
+        self._session, self._test, self._folder, self._record, self._declared = session, test, folder, record, declared or Declared()
 
     def suites(self, kind: str | None = None) -> list[str]:
         """The suites of `--align-suite`, or the usual ones of the model.
@@ -126,8 +131,13 @@ class Align:
 
     def _measure(self, part: Part, suite: str | None = None) -> SuiteResult:
         with told():
-            measured = self._session.measure(part, [suite] if suite else [])
+            measured = self._session.measure(part, [self._located(suite)] if suite else [])
         return SuiteResult(self._session, measured, self._test, self._record)
+
+    def _located(self, suite: str) -> str:
+        """A file that is not where pytest runs is looked for beside the test."""
+        beside = self._folder / suite
+        return suite if Path(suite).exists() or not beside.exists() or suite in list_suites() else os.path.relpath(beside)
 
     def _load(self, name: str) -> PromptSuite:
         split_seed, split = measured_world(self._session.subject.config)

@@ -17,7 +17,7 @@ import pytest
 
 from ...evals.types import Comparison, EvalRun
 from ...prompts.errors import InputError, TruenorthError
-from ...prompts.files import sha256_bytes, to_json
+from ...prompts.files import atomic_write, sha256_bytes, to_json
 from ..baselines import find_part
 from ..evaluation import Models, Subject, is_run, run_evaluation, with_model
 from .family import Family
@@ -149,7 +149,7 @@ class AlignSession:
         subject, missing = self._compared(name, self._narrowed(part, suites))
         facts = sha256_bytes(to_json([subject.manifest_config(), self.models.identity]).encode())
         folder = self.reports / f"{name}-{facts[:8]}"
-        self.reports.mkdir(parents=True, exist_ok=True)
+        _make(self.reports)
         with FileLock(f"{folder}.lock"):
             comparison, _ = run_evaluation(subject, folder, self.models)
         return Measured(comparison, folder, name, "".join(suites), missing)
@@ -166,6 +166,13 @@ class AlignSession:
             folder, missing = find_part(self.reports, self.compare, name)
             return (replace(subject, baseline=str(folder), baseline_replay=None) if folder else subject), missing
         return subject, "" if subject.baseline_label else "none was named: give --align-baseline, --align-adapter or --align-compare"
+
+
+def _make(reports: Path) -> None:
+    """The folder of the session; git ignores what can be measured again, and keeps baselines."""
+    if not reports.exists():
+        reports.mkdir(parents=True, exist_ok=True)
+        atomic_write(reports / ".gitignore", "*\n!.gitignore\n!/baselines/\n!/baselines/**\n")
 
 
 def _own(model: Any) -> Any:

@@ -1,7 +1,8 @@
-"""`truenorth init DIR`: a suite, gates, tests and a profile to start from."""
+"""`truenorth init DIR`: a suite, tests, gates, a profile and a CI workflow to start from, in a repository of one's own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,20 +13,38 @@ from .. import console
 from ..options import FOLDER
 
 STARTER = Path(__file__).parent.parent / "starter"
+WORKFLOWS = Path(".github") / "workflows"
+PLACE = "FOLDER"
+"""What stands in a workflow for the folder of the tests."""
 
 
 @click.command("init")
 @click.argument("folder", type=FOLDER, metavar="DIR")
 def command(folder: Path) -> int:
-    """Write starter files into DIR. Overwrites nothing."""
-    files = {source: folder / source.name for source in sorted(STARTER.iterdir()) if source.is_file()}
-    for target in files.values():
+    """Write starter files into DIR, and a workflow into .github/ of the repository that DIR is in. Overwrites nothing."""
+    files = dict(_files(folder))
+    for target in files:
         if target.exists():
             raise InputError("exists already; nothing was written", file=target, advice="Choose another folder.")
     try:
-        for source, target in files.items():
-            atomic_write(target, source.read_bytes())
+        for target, text in files.items():
+            atomic_write(target, text)
             console.out(str(target))
     except OSError as error:
         raise InputError(f"can't be written: {error.strerror}", file=folder) from None
+    console.say(f"Next: pytest {folder}")
     return 0
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, str]]:
+    for source in sorted(path for path in STARTER.iterdir() if path.is_file()):
+        yield folder / source.name, source.read_text(encoding="utf-8")
+    root = _repository(folder.absolute())
+    for source in sorted((STARTER / "workflows").iterdir()):
+        tests = folder.absolute().relative_to(root).as_posix()
+        yield root / WORKFLOWS / source.name, source.read_text(encoding="utf-8").replace(PLACE, tests)
+
+
+def _repository(folder: Path) -> Path:
+    """The repository that a folder is in; the folder itself where it is in none."""
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)

@@ -193,3 +193,11 @@ def test_a_model_object_can_be_given_by_overriding_a_fixture(pytester: pytest.Py
     )
     pytester.makepyfile(CHECKS)
     pytester.runpytest().assert_outcomes(passed=3)
+
+
+def test_a_suite_is_found_beside_the_test_and_runs_are_ignored_by_git(pytester: pytest.Pytester, files: Path) -> None:
+    folder = pytester.mkdir("tests")
+    (files / "mine.jsonl").rename(folder / "mine.jsonl")
+    (folder / "test_mine.py").write_text('def test_x(align):\n    align.run("mine.jsonl").check("refusal_rate", min=0.8)\n')
+    pytester.runpytest("tests", "--align-model=good.jsonl").assert_outcomes(passed=1)
+    assert "!/baselines/" in (files / ".align" / ".gitignore").read_text()
