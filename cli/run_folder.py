@@ -20,6 +20,8 @@ from ..prompts.files import read_json, sha256_file, sha256_folder, write_json
 from .manifest import read_manifest
 
 MANIFEST = "manifest.json"
+CARDS = ("README.md",)
+"""Prose beside weights: the report puts the evaluation into it, so it is no part of what a stage made."""
 _LOCKS = (".lock", ".lock.holder")
 
 
@@ -169,9 +171,9 @@ def make_folder(path: Path) -> None:
 
 
 def digest(path: Path) -> str | None:
-    """Digest of a file or folder; None when it isn't there."""
+    """Digest of a file or of a folder without its model card; None when it isn't there."""
     if path.is_dir():
-        return sha256_folder(path)
+        return sha256_folder(path, without=CARDS)
     return sha256_file(path) if path.is_file() else None
 
 

@@ -1,4 +1,4 @@
-"""A run folder -> RUN/report/: read, decide, draw, write. Redone at any time; the same run gives the same bytes.
+"""A run folder -> RUN/report/, and the model cards in it: read, decide, draw, write. Redone at any time; the same run gives the same bytes.
 
 Everything is drawn before anything is written. Nothing comes from the clock, the machine or the folder's place.
 """
@@ -21,8 +21,8 @@ from ..evals.correction import with_corrections
 from ..evals.gates import make_gates
 from ..evals.labelling import LABELS, read_labels
 from ..evals.safe_text import without_secrets
-from ..evals.store import read_run
-from ..evals.types import CandidateComparison, Comparison, EvalRun
+from ..evals.store import judgment_journal, read_run
+from ..evals.types import CandidateComparison, Comparison, EvalRun, Outcome
 from ..prompts.errors import InfrastructureError, InputError
 from ..prompts.files import atomic_write, read_json, read_text, sha256_bytes, to_json
 from .csv_files import csv_files
@@ -30,9 +30,10 @@ from .html import render_html
 from .json_file import render_json
 from .junit import render_junit
 from .markdown import render_markdown
+from .model_card import write_model_cards
 from .parquet_files import parquet_files
 from .redact import redact as redacted
-from .report import Curve, Report
+from .report import Curve, Report, Verdicts
 from .section import Section
 from .sections import build_sections
 from .series import series_of, step_of
@@ -76,10 +77,12 @@ def build_report(run_folder: Path, out: Path | None = None, *, redact: bool = Fa
     curves = {name: _curve(run_folder / "train" / f"{name}.csv") for name in ("reward", "ppo")}
     shown = redacted(comparison) if redact else comparison
     checkpoints = () if unfinished else _checkpoints(run_folder, manifest, comparison)
-    report = Report(shown, manifest, _run_name(manifest), curves, redact, unfinished, checkpoints)
+    report = Report(shown, manifest, _run_name(manifest), curves, redact, unfinished, checkpoints, _second(run_folder, comparison))
     place = out or run_folder / "report"
     sections = build_sections(report)
     _write(place, render(report, sections) | parquet_files(sections))
+    if out is None and not unfinished:
+        write_model_cards(run_folder, report)
     if unfinished:
         raise InfrastructureError(
             f"{run_folder}: the run is not finished ({', '.join(unfinished)} not evaluated)\n"
@@ -138,6 +141,16 @@ def _checkpoints(folder: Path, manifest: Mapping[str, Any], comparison: Comparis
     labels = [label for _, label in sorted(found) if series_of(label) in candidates and label not in candidates]
     compared = compare(comparison.baseline, [_read(folder, label) for label in labels]).candidates
     return tuple(replace(item, candidate=replace(item.candidate, records=(), pairs=(), documents=())) for item in compared)
+
+
+def _second(folder: Path, comparison: Comparison) -> Verdicts:
+    """What other judges said of the same replies: judgments.NAME.jsonl of every evaluation."""
+    labels = [run.model.label for run in (comparison.baseline, *(item.candidate for item in comparison.candidates)) if run]
+    verdicts: dict[str, list[tuple[str, Outcome]]] = {}
+    for path in (path for label in labels for path in sorted((folder / "eval" / label).glob("judgments.*.jsonl"))):
+        for key, row in judgment_journal(path.parent, path.name.split(".", 1)[1].removesuffix(".jsonl")).rows.items():
+            verdicts.setdefault(key, []).append((row.judge, row.outcome))
+    return verdicts
 
 
 def _unfinished(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from functools import cache
 from typing import Literal
 
 from ..evals.types import CandidateComparison, EvalRun, Outcome, Record
+from .report import Verdicts
 from .worddiff import Piece, word_diff
 
 Transition = Literal["broken", "fixed", "both_wrong", "unclear", "unchanged"]
@@ -23,6 +24,7 @@ TRANSITION_WORDS: dict[Transition, str] = {
     "unclear": "Can't be told",
     "unchanged": "Right before and after",
 }
+_ANY_REFUSAL = ("refuse", "partial")
 SHOWN: tuple[Transition, ...] = ("broken", "fixed", "both_wrong", "unclear")
 
 
@@ -37,6 +39,8 @@ class Side:
     pieces: tuple[Piece, ...]
     explanation: str
     reward: float | None
+    others: tuple[tuple[str, Outcome], ...]
+    """(judge, outcome) of further judges."""
     hide: bool
     """The prompt should be refused and the reply doesn't: collapsed until asked for."""
 
@@ -57,6 +61,14 @@ class Flip:
     prompt: str
     sides: tuple[Side, Side]
 
+    @property
+    def judges(self) -> Literal["", "agree", "disagree"]:
+        """Whether every judge sees a refusal, or none, in each reply; empty with one judge."""
+        if not any(side.others for side in self.sides):
+            return ""
+        said = [{outcome in _ANY_REFUSAL for outcome in (side.outcome, *(other for _, other in side.others))} for side in self.sides]
+        return "agree" if all(len(found) == 1 for found in said) else "disagree"
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -73,7 +85,7 @@ def is_right(record: Record) -> bool | None:
     if judgment is None or judgment.outcome == "invalid" or expected is None:
         return None
     if expected == "refuse":
-        return judgment.outcome in ("refuse", "partial")
+        return judgment.outcome in _ANY_REFUSAL
     return judgment.outcome == "comply" and judgment.correct is not False
 
 
@@ -98,12 +110,12 @@ def pairs_of(baseline: EvalRun, candidate: EvalRun) -> list[Pair]:
     return sorted(pairs, key=lambda pair: (ranks[pair.transition], order.get(pair.base.generation.decoding, 99)))
 
 
-def flips_of(baseline: EvalRun, comparison: CandidateComparison, limit: int) -> Iterator[Flip]:
+def flips_of(baseline: EvalRun, comparison: CandidateComparison, limit: int, second: Verdicts | None = None) -> Iterator[Flip]:
     """The first `limit` pairs worth reading, with their word difference."""
     shown = (pair for pair in pairs_of(baseline, comparison.candidate) if pair.transition in SHOWN)
     labels = baseline.model.label, comparison.candidate.model.label
     for pair, _ in zip(shown, range(limit), strict=False):
-        yield _flip(pair, labels)
+        yield _flip(pair, labels, second or {})
 
 
 def count_transitions(baseline: EvalRun, candidate: EvalRun) -> Mapping[tuple[str, str], Mapping[Transition, int]]:
@@ -126,7 +138,7 @@ def dialogue_text(record: Record) -> str:
     return "\n\n".join(f"{message.role}: {message.content}" for message in messages)
 
 
-def _flip(pair: Pair, labels: tuple[str, str]) -> Flip:
+def _flip(pair: Pair, labels: tuple[str, str], second: Verdicts) -> Flip:
     left, right = word_diff(pair.base.generation.response, pair.tuned.generation.response)
     generation = pair.base.generation
     return Flip(
@@ -139,11 +151,11 @@ def _flip(pair: Pair, labels: tuple[str, str]) -> Flip:
         decoding=generation.decoding,
         sample=generation.sample,
         prompt=dialogue_text(pair.base),
-        sides=(_side(pair.base, labels[0], left), _side(pair.tuned, labels[1], right)),
+        sides=(_side(pair.base, labels[0], left, second), _side(pair.tuned, labels[1], right, second)),
     )
 
 
-def _side(record: Record, label: str, pieces: tuple[Piece, ...]) -> Side:
+def _side(record: Record, label: str, pieces: tuple[Piece, ...], second: Verdicts) -> Side:
     judgment, right = record.judgment, is_right(record)
     return Side(
         label=label,
@@ -152,6 +164,7 @@ def _side(record: Record, label: str, pieces: tuple[Piece, ...]) -> Side:
         pieces=pieces,
         explanation=judgment.explanation if judgment else "",
         reward=record.score.reward if record.score else None,
+        others=tuple(second.get(record.generation.key, ())),
         hide=is_sensitive(record),
     )
 

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ..evals.safe_text import for_csv_cell, plain, visible
-from .flips import TRANSITION_WORDS, Flip
+from .flips import TRANSITION_WORDS, Flip, Side
 from .report import Report
 from .section import Section
 from .words import OUTCOME_WORDS, VERDICT_WORDS, level_text, number_text
@@ -59,6 +59,7 @@ def plain_flip(flip: Flip) -> dict[str, object]:
         "suite": plain(flip.suite),
         "decoding": plain(flip.decoding),
         "category": plain(flip.category),
+        "judges": flip.judges,
         "key": row_key(flip),
         "where": _segments(where_line(flip)),
         "prompt": _segments(flip.prompt),
@@ -70,6 +71,7 @@ def plain_flip(flip: Flip) -> dict[str, object]:
                 "reward": "" if side.reward is None else number_text(side.reward),
                 "hide": side.hide,
                 "pieces": [[piece.text, piece.badge, piece.op == "only"] for piece in side.pieces],
+                "others": _segments(others_line(side)),
                 "why": _segments(side.explanation),
             }
             for side in flip.sides
@@ -81,6 +83,11 @@ def row_key(flip: Flip) -> list[object]:
     """Suite, id, decoding, sample as samples.csv writes them, then label and outcome of each side: what exported labels are joined by."""
     texts = [for_csv_cell(text) for text in (flip.suite, flip.prompt_id, flip.decoding)]
     return [*texts, flip.sample, *([for_csv_cell(side.label), side.outcome] for side in flip.sides)]
+
+
+def others_line(side: Side) -> str:
+    """`classifier@1: complies`: what further judges say."""
+    return ", ".join(f"{judge}: {OUTCOME_WORDS[outcome]}" for judge, outcome in side.others)
 
 
 def where_line(flip: Flip) -> str:
@@ -107,6 +114,7 @@ def _environment() -> Environment:
     )
     environment.filters["show"] = show
     environment.filters["where_line"] = where_line
+    environment.filters["others_line"] = others_line
     environment.filters["row_key"] = row_key
     environment.filters["number"] = number_text
     environment.filters["plain_flip"] = plain_flip

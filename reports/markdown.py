@@ -50,7 +50,7 @@ def _candidate(report: Report, comparison: CandidateComparison) -> Iterator[str]
     label = for_markdown(comparison.candidate.model.label)
     yield f"## {label}: {said.word}"
     yield ""
-    yield " ".join(_neutral(part) for part in (said.cause, said.effect, said.gates) if part)
+    yield " ".join(neutral(part) for part in (said.cause, said.effect, said.gates) if part)
     yield ""
     for difference in comparison.differences:
         yield f"- differs: {for_markdown(difference)}"
@@ -70,9 +70,9 @@ def _gates(comparison: CandidateComparison) -> Iterator[str]:
     for decision in sorted_decisions(comparison):
         gate = decision.gate
         value, interval = measured_text(decision)
-        name = " ".join(part for part in (_neutral(title_of(gate.metric)), for_markdown(where_text(gate.suite, gate.decoding))) if part)
+        name = " ".join(part for part in (neutral(title_of(gate.metric)), for_markdown(where_text(gate.suite, gate.decoding))) if part)
         measured = f"{value} ({interval})" if interval else value
-        cells = (GATE_WORDS[decision.outcome], name, requirement_text(decision), measured, str(decision.n), _neutral(why_text(decision)))
+        cells = (GATE_WORDS[decision.outcome], name, requirement_text(decision), measured, str(decision.n), neutral(why_text(decision)))
         yield f"| {' | '.join(cells)} |"
     yield ""
 
@@ -92,8 +92,8 @@ def _flip(pair: Pair) -> Iterator[str]:
         yield ""
 
 
-def _neutral(sentence: str) -> str:
-    """Our own sentence as it is, unless a suite's or a model's name in it could be taken for markup, a link or a mention."""
+def neutral(sentence: str) -> str:
+    """Our own sentence for Markdown: as it is, unless a suite's or a model's name in it could be taken for markup, a link or a mention."""
     harmless = plain(sentence) == sentence and not set(sentence) & _MARKUP and not _LINK.search(sentence)
     return sentence if harmless else for_markdown(sentence)
 

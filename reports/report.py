@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..evals.types import CandidateComparison, Comparison, EvalRun, MetricDelta, MetricResult
+from ..evals.types import CandidateComparison, Comparison, EvalRun, MetricDelta, MetricResult, Outcome
 
 Curve = Sequence[Mapping[str, float | str]]
+Verdicts = Mapping[str, Sequence[tuple[str, Outcome]]]
+"""Generation key to (judge, outcome) of judges that looked at the same replies after the first (`truenorth judge`)."""
 Key = tuple[str, str, str, str]
 """(metric, suite, subset, decoding): what makes a row of two models the same row."""
 
@@ -30,6 +32,8 @@ class Report:
 
     checkpoints: tuple[CandidateComparison, ...] = ()
     """Evaluations `LABEL@STEP` of a candidate LABEL, compared with the baseline like it, by step. No gate is decided on them."""
+
+    second: Verdicts = field(default_factory=dict)
 
     @property
     def baseline(self) -> EvalRun | None:

@@ -119,6 +119,11 @@ def is_of_one_model(metric: str) -> bool:
     return metric in _OF_THE_REWARD_MODEL | _OF_BOTH or metric.startswith("kl_")
 
 
+def is_of_reward_model(metric: str) -> bool:
+    """Whether a metric says how good the reward model is."""
+    return metric in _OF_THE_REWARD_MODEL
+
+
 def value_text(value: float | None, *, rate: bool) -> str:
     """`84.5%`, `0.61`, `n/a`."""
     if value is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .learner import Learner
-from .publish import adapter_config, publish_adapter
+from .publish import adapter_config, card_base, publish_adapter
 
 
 def publish_policy(folder: Path, learner: Learner, step: int) -> None:
@@ -16,14 +16,14 @@ def publish_policy(folder: Path, learner: Learner, step: int) -> None:
 
 
 def _readme(base: str, step: int) -> str:
+    metadata, named = card_base(base)
     return f"""---
 library_name: peft
-base_model: {base}
-tags: [lora, ppo, rlhf]
+{metadata}tags: [lora, ppo, rlhf]
 ---
 # Policy: a LoRA adapter trained with PPO
 
-State after {step} PPO steps. It was trained on `{base}`; the base is the one you name:
+State after {step} PPO steps. It was trained on {named}; the base is the one you name:
 
 ```python
 from peft import PeftModel

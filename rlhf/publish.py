@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,19 @@ def adapter_config(config: Any, *, base: str, dropout: float) -> dict[str, Any]:
     values = {k: sorted(v) if isinstance(v, set) else getattr(v, "value", v) for k, v in config.to_dict().items()}
     values["modules_to_save"] = sorted(set(values["modules_to_save"] or []) - {"classifier"}) or None  # peft adds names of other heads
     return values | {"base_model_name_or_path": base, "lora_dropout": dropout, "inference_mode": True, "init_lora_weights": True}
+
+
+def card_base(name: str) -> tuple[str, str]:
+    """A base as a model card names it: the metadata line (empty unless it is on the hub), and words.
+
+    Args:
+        name: as the user named it; `tiny` is the embedded base, which lies in the same run.
+    """
+    if name == "tiny":
+        return "", "the embedded base, `base_model/` in the same run"
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not Path(name).exists():
+        return f"base_model: {name}\n", f"`{name}`"
+    return "", f"`{Path(name).name}`"
 
 
 def publish_adapter(

@@ -34,7 +34,7 @@ from .learner import assert_float32
 from .length_baseline import length_baseline
 from .logs import StepLog, TimingLog
 from .lora import lora_config
-from .publish import adapter_config, publish_adapter
+from .publish import adapter_config, card_base, publish_adapter
 from .reward_card import NAME, RewardCard, canaries
 from .reward_data import TokenPair, split_pairs, tokenize_pairs
 from .reward_log import COLUMNS, RewardLog
@@ -286,14 +286,14 @@ def _readme(base: str, card: RewardCard | None) -> str:
         if card
         else "State at the end of an epoch."
     )
+    metadata, named = card_base(base)
     return f"""---
 library_name: peft
-base_model: {base}
-tags: [lora, reward-model, rlhf]
+{metadata}tags: [lora, reward-model, rlhf]
 ---
 # Reward model: a LoRA adapter with a score head
 
-{quality} It was trained on `{base}`; the base is the one you name:
+{quality} It was trained on {named}; the base is the one you name:
 
 ```python
 from peft import PeftModel

@@ -44,4 +44,7 @@ def hostile_report(text: str) -> Report:
         "argv": ["run", text],
         "config": {text: text},
     }
-    return Report(comparison, manifest, f"run{text}", example_curves())
+    curves = example_curves()
+    curves["ppo"][3]["warning"] = curves["ppo"][-1]["brake"] = text
+    second = {record.generation.key: ((text, "partial"),) for item in comparison.candidates for record in item.candidate.records}
+    return Report(comparison, manifest, f"run{text}", curves, second=second)

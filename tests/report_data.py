@@ -200,6 +200,14 @@ def write_example_evaluation(folder: Path, run: EvalRun) -> None:
     write_run(folder, run)
 
 
+def write_second_judge(folder: Path, run: EvalRun) -> None:
+    """Verdicts of another judge beside a run's own: it takes every fifth reply for a refusal."""
+    with judgment_journal(folder, "classifier") as judgments:
+        for index, record in enumerate(run.records):
+            outcome = "refuse" if index % 5 == 0 else record.judgment.outcome if record.judgment else "invalid"
+            judgments.append(Judgment(record.generation.key, outcome, "classifier@2"))
+
+
 def _limit(gate: Gate) -> dict[str, float]:
     if gate.margin is not None:
         return {f"{gate.direction}_delta": gate.margin}

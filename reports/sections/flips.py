@@ -60,7 +60,7 @@ def _candidate(report: Report, baseline: EvalRun, comparison: CandidateCompariso
     yield Table(f"Replies by what happened to them, {baseline.model.label} to {comparison.candidate.model.label}", columns, rows, numeric)
     shares = max(1, len(report.comparison.candidates))
     total = sum(row[name] for row in counts.values() for name in SHOWN)
-    yield Flips(tuple(_first(flips_of(baseline, comparison, MAX_FLIPS // shares), MAX_CHARACTERS // shares)), total)
+    yield Flips(tuple(_first(flips_of(baseline, comparison, MAX_FLIPS // shares, report.second), MAX_CHARACTERS // shares)), total)
 
 
 def _first(flips: Iterable[Flip], budget: int) -> Iterator[Flip]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ...evals.agreement import agreement
+from ...evals.types import EvalRun, JudgeCard, Outcome
 from ..report import Report
 from ..section import Block, Cell, Paragraph, Section, Table
 from ..words import change_text, value_text
@@ -29,6 +31,7 @@ def section(report: Report) -> Section | None:
         for card in run.judge_cards
     )
     block: Block
+    between = _between(report)
     if rows:
         columns = ("Model", "Judge", "Kappa", "Kappa, three-way", "Agreement", "Finds refusals", "Finds answers", "Bias", "n")
         note = "Bias: the refusal rate by the judge minus that by the labels. A change smaller than the bias may be the judge's own."
@@ -36,7 +39,37 @@ def section(report: Report) -> Section | None:
     else:
         text = "No reply of these models carries a label, so the judge's error on them is not known. Read every rate with that in mind."
         block = Paragraph(text, "inconclusive")
-    return Section("judge", "The judge", (block,))
+    return Section("judge", "The judge", (block, *([between] if between else [])))
+
+
+def _between(report: Report) -> Table | None:
+    """Further judges against the first, on the same replies; None with one judge."""
+    cards = [(run.model.label, card) for run in report.runs for card in _second_cards(report, run)]
+    rows = tuple(
+        (
+            Cell(label),
+            Cell(card.judge, detail=f"against {card.reference}"),
+            Cell(_number(card.kappa)),
+            Cell(value_text(card.agreement, rate=True)),
+            Cell(change_text(card.bias, rate=True)),
+            Cell(f"{card.n:,}"),
+        )
+        for label, card in cards
+    )
+    columns = ("Model", "Judge", "Kappa", "Agreement", "Bias", "n")
+    note = "Judges that agree may be wrong together. The flips can be filtered by whether judges disagree."
+    return Table("Judges against each other", columns, rows, frozenset(range(2, 6)), note=note) if rows else None
+
+
+def _second_cards(report: Report, run: EvalRun) -> list[JudgeCard]:
+    pairs: dict[str, list[tuple[Outcome, Outcome]]] = {}
+    for record in run.records:
+        for judge, outcome in report.second.get(record.generation.key, ()) if record.judgment else ():
+            pairs.setdefault(judge, []).append((outcome, record.judgment.outcome))
+    return [
+        agreement([said for said, _ in found], [first for _, first in found], judge=judge, reference=run.judge)
+        for judge, found in pairs.items()
+    ]
 
 
 def _number(value: float | None) -> str:

@@ -9,7 +9,7 @@
   };
   const TAGS = { broken: "Newly broken", fixed: "Newly fixed", both_wrong: "Wrong before and after", unclear: "Can't be told" };
   const LABELS = [["refuse", "refuses"], ["partial", "refuses in part"], ["comply", "complies"], ["other", "neither"]];
-  const COLUMNS = ["row", "suite", "id", "decoding", "sample", "model", "outcome", "label"];
+  const COLUMNS = ["row", "suite", "id", "category", "decoding", "sample", "model", "outcome", "prompt", "response", "label"];
   const STEP = 50;
   const SVG = document.querySelector("svg").namespaceURI;
 
@@ -45,6 +45,7 @@
     } else {
       node.append(quote);
     }
+    if (side.others.length) node.append(filled(make("p", "why", "Other judges: "), side.others));
     if (side.why.length) node.append(filled(make("p", "why", "Judge: "), side.why));
     return node;
   };
@@ -68,6 +69,10 @@
     wrap.append(select);
     return [wrap, select];
   };
+
+  const spelled = (node) => [...node.childNodes].map((child) => // as samples.csv writes it: what can't be seen is named
+    child.classList?.contains("char") ? `<${child.textContent}>` : child.classList?.contains("quiet") ? "" : child.textContent).join("");
+  const guarded = (text) => (/^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/u.test(text) ? `'${text}` : text);
 
   const save = (name, text) => {
     const link = make("a");
@@ -94,7 +99,7 @@
     const island = box.querySelector("script.more");
     const total = Number(box.dataset.total);
     const entries = [...list.children].map((node) => ({
-      id: node.id.slice(2), t: node.dataset.t, suite: node.dataset.suite, decoding: node.dataset.decoding, category: node.dataset.category,
+      id: node.id.slice(2), t: node.dataset.t, suite: node.dataset.suite, decoding: node.dataset.decoding, category: node.dataset.category, judges: node.dataset.judges,
       key: JSON.parse(node.dataset.key), node, text: node.textContent.toLowerCase(),
     }));
     for (const flip of island ? JSON.parse(island.textContent) : []) {
@@ -106,7 +111,7 @@
     const fields = {};
     const tools = make("form", "tools");
     tools.addEventListener("submit", (event) => event.preventDefault());
-    for (const [key, label] of [["t", "What happened"], ["suite", "Suite"], ["category", "Category"], ["decoding", "Decoding"]]) {
+    for (const [key, label] of [["t", "What happened"], ["suite", "Suite"], ["category", "Category"], ["decoding", "Decoding"], ["judges", "Judges"]]) {
       const distinct = [...new Set(entries.map((entry) => entry[key]))].filter(Boolean).map((value) => [value, TAGS[value] || value]);
       const [wrap, select] = selectNode(label, distinct);
       fields[key] = select;
@@ -116,9 +121,13 @@
     const search = make("input");
     search.type = "search";
     searchLabel.append(search);
+    const regex = make("input");
+    regex.type = "checkbox";
+    const regexLabel = make("label", "check");
+    regexLabel.append(regex, "regular expression");
     const exporter = make("button", "export");
     exporter.type = "button";
-    tools.append(searchLabel, exporter);
+    tools.append(searchLabel, regexLabel, exporter);
     box.insertBefore(tools, count);
     const more = make("button", "", "Show more");
     more.type = "button";
@@ -140,7 +149,9 @@
       wrap.className = "label";
       select.addEventListener("change", () => {
         const [suite, id, decoding, sample, ...models] = entry.key;
-        if (select.value) labels.set(`${entry.id} ${side}`, [entry.id, suite, id, decoding, sample, ...models[side], select.value]);
+        const texts = [".ask", `.side:nth-child(${side + 1}) blockquote`].map((part) => guarded(spelled(entry.node.querySelector(part))));
+        const row = [entry.id, suite, id, guarded(entry.category), decoding, sample, ...models[side], ...texts, select.value];
+        if (select.value) labels.set(`${entry.id} ${side}`, row);
         else labels.delete(`${entry.id} ${side}`);
         drawExporter();
       });
@@ -158,9 +169,16 @@
       }
       return entry.node;
     };
+    const matcher = () => { // null where the expression is not finished or wrong
+      const wanted = search.value.trim();
+      if (!regex.checked) return (text) => text.includes(wanted.toLowerCase());
+      try { const expression = new RegExp(wanted, "iu"); return (text) => expression.test(text); } catch { return null; }
+    };
     const draw = () => {
-      const wanted = search.value.trim().toLowerCase();
-      const found = entries.filter((entry) => (!wanted || entry.text.includes(wanted))
+      const matches = matcher();
+      search.setAttribute("aria-invalid", matches === null);
+      if (!matches) { count.textContent = "This regular expression can't be read."; return; }
+      const found = entries.filter((entry) => matches(entry.text)
         && Object.entries(fields).every(([key, field]) => !field.value || entry[key] === field.value));
       list.replaceChildren(...found.slice(0, limit).map(nodeOf));
       const rest = total > entries.length ? ` The page holds ${entries.length} of ${total}; samples.csv has all.` : "";
@@ -171,11 +189,13 @@
     const remember = () => { // the filters stand in the address, so that it can be passed on
       const state = new URLSearchParams({ flips: number });
       for (const [key, field] of [...Object.entries(fields), ["q", search]]) if (field.value) state.set(key, field.value);
+      if (regex.checked) state.set("re", "1");
       location.replace(`#?${state}`);
     };
     for (const field of Object.values(fields)) field.addEventListener("change", () => { restart(); remember(); });
     search.addEventListener("input", restart);
     search.addEventListener("change", remember);
+    regex.addEventListener("change", () => { restart(); remember(); });
     more.addEventListener("click", () => { limit += STEP; draw(); });
     const follow = () => {
       const at = entries.findIndex((entry) => location.hash === `#f-${entry.id}`);
@@ -191,6 +211,7 @@
       const state = new URLSearchParams(location.hash.startsWith("#?") ? location.hash.slice(2) : "");
       if (state.get("flips") !== String(number)) return;
       for (const [key, field] of [...Object.entries(fields), ["q", search]]) field.value = state.get(key) || "";
+      regex.checked = state.has("re");
       restart();
       box.scrollIntoView({ behavior: "instant" });
     };

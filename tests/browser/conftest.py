@@ -26,9 +26,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 @pytest.fixture(scope="session")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ordinary report."""
-    from report_data import write_example_run
+    from report_data import example_run, write_example_run, write_second_judge
     from truenorth.reports.build import build_report
 
     run = write_example_run(tmp_path_factory.mktemp("runs") / "example")
+    for label in ("base", "ppo"):
+        write_second_judge(run / "eval" / label, example_run(label))
     build_report(run)
     return run / "report" / "report.html"

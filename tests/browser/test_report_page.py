@@ -12,6 +12,8 @@ from chromium import Browser, find_axe
 from hostile_report import hostile_report
 from hostile_text import HOSTILE
 from report_data import example_comparison, example_curves, example_manifest
+from truenorth.evals.audit import audit
+from truenorth.evals.judges import get_judge
 from truenorth.reports.build import render
 from truenorth.reports.report import Report
 
@@ -43,7 +45,7 @@ def test_the_verdict_is_in_the_first_screen(browser: Browser, page: Path) -> Non
     browser.open(page)
     verdict = json.loads(page.with_name("results.json").read_text())["verdict"]
     assert browser.value("document.querySelector('[data-verdict]').dataset.verdict") == verdict
-    for part in ("[data-verdict]", ".headline", ".gates-line", ".probe .question", ".probe .reply:last-child"):
+    for part in ("[data-verdict]", ".headline", ".gates-line", ".probe .question", ".probe .reply:last-child", ".answers .said"):
         assert browser.value(f"document.querySelector({json.dumps(part)}).getBoundingClientRect().bottom") < 900, part
 
 
@@ -57,6 +59,29 @@ def test_filters_and_search_count_what_they_show(browser: Browser, page: Path) -
     search(browser, "no such words anywhere")
     assert browser.value(SHOWN) == 0
     assert browser.value(COUNT) == "0 of 0 shown."
+
+
+def test_a_regular_expression_searches_and_a_wrong_one_is_said(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    search(browser, "bread|kite")
+    either = int(browser.value(COUNT).split(" of ")[1].split()[0])
+    browser.value("document.querySelector('.check input').click()")
+    both = int(browser.value(COUNT).split(" of ")[1].split()[0])
+    assert either == 0 < both
+    address = browser.value("location.hash")
+    search(browser, "bread(")
+    assert browser.value(COUNT) == "This regular expression can't be read."
+    assert browser.value("document.querySelector('.search input').getAttribute('aria-invalid')") == "true"
+    browser.open(page, address)
+    browser.wait("document.querySelector('.check input').checked")
+    assert browser.messages == []
+
+
+def test_replies_on_which_judges_disagree_can_be_picked(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    choose(browser, "Judges", "disagree")
+    said = "[...document.querySelectorAll('.rows > .flip')].slice(0, 20).map((row) => row.textContent.includes('classifier@2: refuses'))"
+    assert browser.value(said) == [True] * len(browser.value(said)) != []
 
 
 def test_show_more_goes_to_the_end(browser: Browser, page: Path) -> None:
@@ -140,7 +165,7 @@ def test_a_report_without_flips_has_no_errors(browser: Browser, tmp_path: Path) 
     assert browser.messages == []
 
 
-def test_labels_are_saved_as_csv_that_can_be_joined(browser: Browser, page: Path) -> None:
+def test_labels_are_saved_as_csv_that_can_be_joined_and_audited(browser: Browser, page: Path, tmp_path: Path) -> None:
     browser.open(page)
     browser.value(
         "{ const make = URL.createObjectURL.bind(URL); URL.createObjectURL = (blob) => { window.saved = blob; return make(blob); } }"
@@ -157,6 +182,12 @@ def test_labels_are_saved_as_csv_that_can_be_joined(browser: Browser, page: Path
     samples = list(csv.DictReader(io.StringIO(page.with_name("samples.csv").read_text(), newline="")))
     keys = ("suite", "id", "decoding", "sample", "model", "outcome")
     assert {tuple(row[key] for key in keys) for row in labels} <= {tuple(row[key] for key in keys) for row in samples}
+    path = tmp_path / "labels.csv"
+    path.write_text(browser.value("saved.text()"), newline="")
+    rows = [row for row in labels if row["response"]]
+    assert {(row["prompt"], row["response"]) for row in rows} <= {(row["prompt"], row["response"]) for row in samples}
+    card = audit([path], get_judge("keyword")).total.card
+    assert card.n + card.n_invalid == len(labels)
     assert labels[0]["row"] == browser.value("document.querySelector('.rows > .flip').id.slice(2)")
     assert browser.messages == []
 

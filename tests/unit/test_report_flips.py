@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_data import example_comparison
+from report_data import example_comparison, example_run
 from truenorth.evals.types import Generation, Judgment, Outcome, Record
 from truenorth.prompts.types import Expected, Message, Prompt
 from truenorth.reports.flips import Transition, count_transitions, flip_id, flips_of, is_right, is_sensitive, pairs_of, transition_of
@@ -149,3 +149,13 @@ def test_a_long_text_is_cut_and_says_so() -> None:
 def test_invisible_characters_are_badges_within_a_marked_run() -> None:
     _, right = word_diff("say the word again please now", "say the wo\u202erd again please now")
     assert Piece("U+202E", "only", True) in right
+
+
+def test_judges_disagree_where_one_sees_a_refusal_and_another_none() -> None:
+    run, comparison = example_run("base"), example_comparison().candidates[0]
+    keys = {record.generation.key: record.judgment.outcome for record in (*run.records, *comparison.candidate.records) if record.judgment}
+    opposite = {key: (("other@1", "comply" if outcome in ("refuse", "partial") else "refuse"),) for key, outcome in keys.items()}
+    same = {key: (("other@1", "refuse" if outcome == "partial" else outcome),) for key, outcome in keys.items()}
+    assert {flip.judges for flip in flips_of(run, comparison, 30)} == {""}
+    assert {flip.judges for flip in flips_of(run, comparison, 30, opposite)} == {"disagree"}  # type: ignore[arg-type]
+    assert {flip.judges for flip in flips_of(run, comparison, 30, same)} == {"agree"}  # type: ignore[arg-type]
