@@ -43,8 +43,8 @@ class Scorers:
         self.tokens = 0
         self.model.model.register_forward_pre_hook(self._count, with_kwargs=True)
 
-    def _count(self, _: Any, __: Any, options: dict[str, Any]) -> None:
-        self.tokens += options["input_ids"].numel()
+    def _count(self, _: Any, inputs: tuple[Any, ...], options: dict[str, Any]) -> None:
+        self.tokens += (inputs[0] if inputs else options["input_ids"]).numel()
 
     def plain(self, pairs: Sequence[Pair]) -> list[float]:
         """8 sequences at a time, in their order."""

@@ -110,11 +110,12 @@ class Pipeline:
             )
 
     def train_ppo(self) -> PPOResult:
-        """3. Train the policy against the reward model."""
+        """3. Train the policy against the reward model, by PPO or RLOO."""
         from ..evals.models.adapters import read_adapter
         from ..rlhf.ppo import PPOTrainer
         from ..rlhf.reward_card import check_canaries, read_card
         from ..rlhf.rewards import RewardScale
+        from ..rlhf.rloo import RLOOTrainer
 
         self.check_reward_model()
         card, settings = read_card(self.out / REWARD_FOLDER), self.config.ppo
@@ -122,7 +123,8 @@ class Pipeline:
         check_canaries(model, card, self.out / REWARD_FOLDER)
         if settings.reference_adapter is not None:
             model.add_adapter(REFERENCE, read_adapter(Path(settings.reference_adapter), "CAUSAL_LM"))
-        return PPOTrainer(
+        trainer = RLOOTrainer if settings.algorithm == "rloo" else PPOTrainer
+        return trainer(
             model, self.materials.ppo_prompts, settings, out=self.out, seed=self.config.seed,
             reward_scale=RewardScale(card.mean, card.std), validate=self._validation(),
             reference=REFERENCE if settings.reference_adapter is not None else None,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from ppo_runs import SETTINGS, files, fingerprint, make_prompts, read_rows
+from tiny_models import WORDS
 from truenorth.evals.models.hf import TransformersModel
 from truenorth.prompts.errors import InputError
 from truenorth.rlhf.config import GuardSettings
@@ -132,3 +136,27 @@ def test_ppo_itself_asks_each_prompt_once(tiny_base: Path, tiny_reward: Path, tm
     model = TransformersModel.load(tiny_base, reward_model=tiny_reward)
     trainer = PPOTrainer(model, make_prompts(8), SETTINGS, out=tmp_path, seed=3, progress=False)
     assert sorted(trainer._prompt_indices(0)) == list(range(8))
+
+
+def test_the_command_that_trains_with_ppo_trains_with_rloo(tmp_path: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]):
+    from truenorth.cli.main import main
+
+    words = pairwise(WORDS.split())
+    pairs = [{"prompt": f"tell me about {a}", "chosen": f"{a} {b} good", "rejected": f"{b} bad"} for a, b in words]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
+    profile = {
+        "profile": "mistral-7b",
+        "model": {"name": str(tiny_base), "dtype": "float32"},
+        "data": {"name": str(tmp_path / "pairs.jsonl"), "pairs": None},
+        "reward_model": {"min_accuracy": 0.0, "validation_fraction": 0.2},
+        "ppo": {"steps": 2, "rollout_batch_size": 8, "max_new_tokens": 4},
+        "eval": {"pairs": [], "capability": [], "gates": []},
+    }
+    (tmp_path / "profile.yaml").write_text(yaml.safe_dump(profile), encoding="utf-8")
+    command = ["train", "ppo", str(tmp_path / "profile.yaml"), "--out", str(tmp_path / "run"), "--json", "-o", "ppo.algorithm=rloo"]
+    assert main(command) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["stage"], facts["steps"]) == ("ppo", 2)
+    assert (tmp_path / "run" / "ppo_policy_model" / "adapter_model.safetensors").is_file()
+    rows = read_rows(tmp_path / "run")
+    assert [row["loss/value_avg"] for row in rows] == ["", ""]
