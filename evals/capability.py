@@ -56,7 +56,8 @@ def run_task(
     """
     with model.using(adapter) as module, _random_state_kept(), _quiet(), tempfile.TemporaryDirectory() as cache:
         result = _simple_evaluate(module, model.tokenizer, task, limit, seed, cache)
-    scores = [score for name, rows in result["samples"].items() for score in _scores(name, rows)]
+    group = task.name if len(result["samples"]) > 1 else ""
+    scores = [score for name, rows in result["samples"].items() for score in _scores(name, rows, group, task.cluster_by)]
     if not scores:
         raise NothingToEvaluateError(f"capability task {task.name!r} has no documents")
     if out is not None:
@@ -71,13 +72,12 @@ def _simple_evaluate(module: Any, tokenizer: Any, task: CapabilityTask, limit: i
 
     from .models.harness import EngineLM
 
-    local = not isinstance(task.spec, str)
-    spec: Any = task.spec if isinstance(task.spec, str) else _with_cache(task.spec, cache)
+    specs: list[Any] = [task.spec] if isinstance(task.spec, str) else [_with_cache(spec, cache) for spec in task.spec]
     try:
         return simple_evaluate(  # type: ignore[no-any-return]
             model=EngineLM(module, tokenizer, BATCH_SIZE),
-            tasks=[spec],
-            task_manager=TaskManager(include_defaults=not local),
+            tasks=specs,
+            task_manager=TaskManager(include_defaults=isinstance(task.spec, str)),
             limit=limit,
             bootstrap_iters=0,
             random_seed=seed,
@@ -94,8 +94,8 @@ def _with_cache(spec: Mapping[str, Any], cache: str) -> dict[str, Any]:
     return {**spec, "dataset_kwargs": {**spec["dataset_kwargs"], "cache_dir": cache}}
 
 
-def _scores(task: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[DocumentScore]:
-    """One score a document, from the first filter."""
+def _scores(task: str, rows: Sequence[Mapping[str, Any]], group: str, cluster_by: str) -> Iterator[DocumentScore]:
+    """One score a document, from the first filter; clustered by a field of the documents where one is named."""
     if not rows:
         return
     name = next((name for name in SCORES if name in rows[0]), None)
@@ -104,15 +104,25 @@ def _scores(task: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[DocumentSc
         raise InputError(f"task {task!r} reports no {' or '.join(SCORES)} per document; it has: {has}", field="eval.capability")
     for row in rows:
         if row.get("filter") == rows[0].get("filter"):
-            yield DocumentScore(task, str(row["doc_id"]), float(row[name]))
+            yield DocumentScore(task, str(row["doc_id"]), float(row[name]), group, _cluster(row, cluster_by))
+
+
+def _cluster(row: Mapping[str, Any], field: str) -> str:
+    document = row.get("doc")
+    if not field:
+        return ""
+    if not isinstance(document, Mapping) or document.get(field) is None:
+        raise InputError(f"document {row['doc_id']} has no {field!r}", field="metadata.cluster_by")
+    return str(document[field])
 
 
 def _kept(result: Mapping[str, Any], task: CapabilityTask) -> Any:
     """lm-eval's result without clock, machine and temporary paths, and with nothing that JSON lacks."""
     kept = {name: result[name] for name in KEPT if name in result}
     if not isinstance(task.spec, str):
-        files = _names(task.spec["dataset_kwargs"]["data_files"])
-        kept["configs"] = {task.name: {**task.spec, "dataset_kwargs": {"data_files": files}}}
+        kept["configs"] = {
+            spec["task"]: {**spec, "dataset_kwargs": {"data_files": _names(spec["dataset_kwargs"]["data_files"])}} for spec in task.spec
+        }
     return _plain(kept)
 
 

@@ -40,13 +40,17 @@ class CapabilityTask:
 
     name: str
     digest: str
-    """Of the YAML file and its data; of name and version for a task that lm-eval ships."""
-    spec: str | Mapping[str, Any]
-    """What lm-eval is given: the name, or the settings with absolute paths of the data."""
+    """Of the YAML files and their data; of name and version for a task that lm-eval ships."""
+    spec: str | tuple[Mapping[str, Any], ...]
+    """What lm-eval is given: the name, or the settings of each task with absolute paths of the data."""
+    cluster_by: str = ""
+    """Field of the documents that says which belong together (`metadata.cluster_by`); empty: each stands alone."""
 
 
 def load_task(name_or_path: str) -> CapabilityTask:
     """The task of a YAML file (a path that ends in .yaml or .yml), else the one that lm-eval ships under that name.
+
+    A file with `group: NAME` and `task: [one.yaml, two.yaml]` is a group of local tasks, which lie in its folder.
 
     Raises:
         InputError: missing, malformed or unsafe; the message names file and field.
@@ -63,6 +67,10 @@ def load_task(name_or_path: str) -> CapabilityTask:
 
 def _from_file(path: Path) -> CapabilityTask:
     spec = _parse(path)
+    return _group(spec, path) if "group" in spec else _task(spec, path)
+
+
+def _task(spec: Mapping[str, Any], path: Path) -> CapabilityTask:
     for key in spec:
         if key not in KEYS:
             raise InputError(f"{key!r} is not supported in a task file", file=path, field=str(key), advice=_SUPPORTED)
@@ -80,7 +88,33 @@ def _from_file(path: Path) -> CapabilityTask:
             _check_template(template, path, field)
     files = _data_files(spec, path)
     digest = sha256_bytes(to_json([sha256_file(path), *map(sha256_file, sorted(set(_leaves(files))))]).encode())
-    return CapabilityTask(spec["task"], digest, {**spec, "dataset_kwargs": {"data_files": files}})
+    return CapabilityTask(spec["task"], digest, ({**spec, "dataset_kwargs": {"data_files": files}},), _cluster_by(spec, path))
+
+
+def _cluster_by(spec: Mapping[str, Any], path: Path) -> str:
+    metadata = spec.get("metadata")
+    field = metadata.get("cluster_by", "") if isinstance(metadata, dict) else ""
+    if not isinstance(field, str):
+        raise InputError(f"{field!r} is no name of a field", file=path, field="metadata.cluster_by")
+    return field
+
+
+def _group(spec: Mapping[str, Any], path: Path) -> CapabilityTask:
+    name, files = spec.get("group"), spec.get("task")
+    if set(spec) != {"group", "task"} or not isinstance(name, str) or not name.strip():
+        raise InputError("a group has `group` (its name) and `task` (files), and nothing else", file=path, field="group")
+    if not isinstance(files, list) or len(files) < 2:
+        raise InputError("a group needs the files of two tasks or more", file=path, field="task")
+    places = [Path(_inside(file, path, "task")) for file in files]
+    members = [_task(_parse(place), place) for place in places]
+    names = [member.name for member in members]
+    if len({name, *names}) <= len(names):
+        raise InputError(f"two of {', '.join([name, *names])} have the same name", file=path, field="task")
+    if len({member.cluster_by for member in members}) > 1:
+        raise InputError("its tasks have different metadata.cluster_by", file=path, field="task")
+    specs = tuple(one for member in members if not isinstance(member.spec, str) for one in member.spec)
+    digest = sha256_bytes(to_json([name, *(member.digest for member in members)]).encode())
+    return CapabilityTask(name, digest, specs, members[0].cluster_by)
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -107,17 +141,17 @@ def _data_files(spec: Mapping[str, Any], path: Path) -> Any:
     return _inside(files, path)
 
 
-def _inside(name: Any, path: Path) -> Any:
+def _inside(name: Any, path: Path, field: str = "dataset_kwargs.data_files") -> Any:
     if isinstance(name, list):
-        return [_inside(one, path) for one in name]
+        return [_inside(one, path, field) for one in name]
     if not isinstance(name, str):
-        raise InputError(f"{name!r} is not a file name", file=path, field="dataset_kwargs.data_files")
+        raise InputError(f"{name!r} is not a file name", file=path, field=field)
     folder = path.parent.resolve()
     found = (folder / name).resolve()
     if not found.is_relative_to(folder) or any(sign in name for sign in "*?["):
-        raise InputError(f"{name!r} is not a file inside {folder}", file=path, field="dataset_kwargs.data_files")
+        raise InputError(f"{name!r} is not a file inside {folder}", file=path, field=field)
     if not found.is_file():
-        raise InputError(f"no such data file: {name}", file=path, field="dataset_kwargs.data_files")
+        raise InputError(f"no such {'task' if field == 'task' else 'data'} file: {name}", file=path, field=field)
     return str(found)
 
 
