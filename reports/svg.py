@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from ..evals.safe_text import plain
 
-_SPANS = {"brake": (12, 158), "chosen": (12, 158), "warning": (12, 24), "saved": (150, 158)}
+_SPANS = {"brake": (12, 202), "chosen": (12, 202), "warning": (12, 24), "saved": (194, 202)}
 """Top and bottom, in pixels, of a line chart's marks."""
 _FOREST = (20, 380)
 """Pixels at which the scale of `difference` starts and ends."""
@@ -144,11 +144,11 @@ def line_chart(
         raise ValueError("a line chart needs at least one point")
     low, high = _padded(min(ys), max(ys))
     y_axis = Axis("", max(low, 0.0), min(high, 1.0), percent) if percent else Axis("", low, high)
-    x_scale, y_scale, parts = _frame(Axis(x_label, min(xs), max(xs), whole=True), y_axis, 158)
+    x_scale, y_scale, parts = _frame(Axis(x_label, min(xs), max(xs), whole=True), y_axis, 202)
     parts += [_vertical(mark.css, x_scale(mark.at), *_SPANS[mark.css], mark.name) for mark in marks]
     for line in series:
         parts += _line(line, x_scale, y_scale)
-    return _svg(360, 196, title, desc, parts, "line-chart")
+    return _svg(360, 240, title, desc, parts, "line-chart")
 
 
 def plane(
@@ -178,7 +178,7 @@ def plane(
 def histogram(bars: Sequence[Bar], x_label: str, title: str, desc: str) -> Markup:
     """Counts in bins, on a grid of round numbers; a vertical at zero where the scale holds it."""
     highest = max(sum(count for _, count in bar.parts) for bar in bars)
-    x_scale, y_scale, parts = _frame(Axis(x_label, bars[0].low, bars[-1].high), Axis("", 0, highest * 1.05, whole=True), 158)
+    x_scale, y_scale, parts = _frame(Axis(x_label, bars[0].low, bars[-1].high), Axis("", 0, highest * 1.05, whole=True), 202)
     for bar in bars:
         left, right, top = x_scale(bar.low), x_scale(bar.high), 0
         for css, count in bar.parts:
@@ -188,8 +188,8 @@ def histogram(bars: Sequence[Bar], x_label: str, title: str, desc: str) -> Marku
                 parts.append(f'<rect class="bar {css}" {box}><title>{count} from {bar.low:g} to {bar.high:g}</title></rect>')
             top += count
     if bars[0].low < 0 < bars[-1].high:
-        parts.append(_vertical("zero", x_scale(0), 12, 158))
-    return _svg(360, 196, title, desc, parts, "line-chart")
+        parts.append(_vertical("zero", x_scale(0), 12, 202))
+    return _svg(360, 240, title, desc, parts, "line-chart")
 
 
 def _frame(x: Axis, y: Axis, bottom: int) -> tuple[Scale, Scale, list[str]]:
@@ -229,7 +229,8 @@ def _labels(labels: Sequence[str], at: Sequence[tuple[float, float]]) -> Iterato
     """Each beside its point, moved up or down until it covers no earlier one."""
     taken: list[tuple[float, float, float]] = []
     for label, (left, top) in ((label, point) for label, point in zip(labels, at, strict=True) if label):
-        wide, beside, anchor = 6.5 * len(label), *((left - 9, "end") if left > 240 else (left + 9, "start"))
+        wide = 6.5 * len(label)
+        beside, anchor = (left - 9, "end") if left + wide > 345 else (left + 9, "start")
         x = beside - wide if anchor == "end" else beside
         free = (top + by for by in (-8, 16, -22, 30, -36) if all(abs(top + by - b) > 12 or x + wide < a or a + c < x for a, b, c in taken))
         taken.append((x, next(free, top - 8), wide))

@@ -13,6 +13,8 @@ from ..svg import Axis, Interval, Place, Series, line_chart, plane
 ORDER = 50
 _POINTS_IN_TABLE = 8
 _POINTS_ON_PATH = 120
+_POINTS_ON_LINE = 150
+"""A line of more steps than this is drawn as means."""
 _EVENTS_IN_TABLE = 60
 
 
@@ -53,7 +55,9 @@ def section(report: Report) -> Section | None:
     if not figures:
         return None
     blocks: tuple[Block, ...] = (Figures(figures), *([_happened(happened)] if happened else []))
-    return Section("training", "Training", blocks, "One point a step. Exact values: train/ppo.csv and train/reward.csv.")
+    return Section(
+        "training", "Training", blocks, "One point a step, or a mean of several. Exact values: train/ppo.csv and train/reward.csv."
+    )
 
 
 def _happened(found: Sequence[Event]) -> Table:
@@ -106,14 +110,23 @@ def _figure(chart: Chart, rows: Curve, happened: Sequence[Event]) -> Figure | No
         points = _points(rows, column)
         if points:
             lines.append(Series(name, points, f"s{position}"))
+    span = -(-max(len(line.points) for line in lines) // _POINTS_ON_LINE) if lines else 1
     if not lines:
         return None
     shown = marks(happened, last=lines[0].points[-1][0]) if chart.stage == "ppo" else []
     said = "; ".join(f"{line.name} from {line.points[0][1]:.3g} to {line.points[-1][1]:.3g}" for line in lines)
     pointed = "".join(f" {mark.name[0].upper()}{mark.name[1:]}." for mark in shown if mark.css in ("brake", "chosen"))
     desc = f"Steps {lines[0].points[0][0]:g} to {lines[0].points[-1][0]:g}: {said}.{pointed}"
-    drawing = line_chart(lines, chart.title, desc, marks=shown, percent=chart.percent)
-    return Figure(drawing, chart.title, chart.note, tuple(line.name for line in lines), _table(chart, lines), legend(shown))
+    drawn = [line._replace(points=_averaged(line.points, span)) for line in lines]
+    drawing = line_chart(drawn, chart.title, desc, marks=shown, percent=chart.percent)
+    note = f"{chart.note} Means over {span} steps." if span > 1 else chart.note
+    return Figure(drawing, chart.title, note, tuple(line.name for line in lines), _table(chart, lines), legend(shown))
+
+
+def _averaged(points: Sequence[tuple[float, float]], span: int) -> list[tuple[float, float]]:
+    """Means over `span` points in a row, at the last of their steps."""
+    groups = [points[start : start + span] for start in range(0, len(points), span)]
+    return [(group[-1][0], sum(y for _, y in group) / len(group)) for group in groups]
 
 
 def _points(rows: Curve, column: str) -> list[tuple[float, float]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ...evals.types import CandidateComparison, EvalRun, MetricResult
+from ..headline import row_of
 from ..report import Report, Row, overall_rows, rows_of
 from ..section import Block, Cell, CsvValue, Export, Section, Table
 from ..series import step_of
@@ -38,7 +39,7 @@ def section(report: Report) -> Section:
     for comparison in report.comparison.candidates:
         rows = [row for row in overall_rows(report, comparison) if row.delta and row.delta.value is not None]
         if rates := [row for row in rows if is_rate(row.tuned.metric, row.tuned.unit) and not is_of_one_model(row.tuned.metric)]:
-            blocks.append(_forest(comparison, rates))
+            blocks.append(_forest(comparison, rates, _limits(comparison, rows)))
         blocks.append(_all(report, comparison))
     export = Export("metrics.csv", COLUMNS, _TEXT, list(_csv_rows(report)))
     level = level_text(report.comparison.alpha)
@@ -53,15 +54,22 @@ def section(report: Report) -> Section:
     return Section("differences", "All differences", tuple(blocks), lead, (export,))
 
 
-def _forest(comparison: CandidateComparison, rows: list[Row]) -> Table:
+def _limits(comparison: CandidateComparison, rows: list[Row]) -> dict[int, float]:
+    """Limit of the difference, where a gate declares one, by the row's identity."""
+    found = ((row_of(decision, rows), decision.gate.margin) for decision in comparison.decisions)
+    return {id(row): margin for row, margin in found if row is not None and margin is not None}
+
+
+def _forest(comparison: CandidateComparison, rows: list[Row], limits: Mapping[int, float]) -> Table:
     reach = _reach(rows)
     axis = difference_axis(reach, [(value, f"{value * 100:+g}".replace("-", "−") if value else "0") for value in ticks(-reach, reach)])
+    note = "A dashed line is the limit of a gate." if limits else ""
     columns = ("Metric", Cell("Difference, points", drawing=axis), "In numbers", "Reading")
     caption = f"Differences in percentage points, {comparison.candidate.model.label} minus base"
-    return Table(caption, columns, tuple(_forest_row(row, reach) for row in rows), unbroken=frozenset({2}))
+    return Table(caption, columns, tuple(_forest_row(row, reach, limits.get(id(row))) for row in rows), unbroken=frozenset({2}), note=note)
 
 
-def _forest_row(row: Row, reach: float) -> tuple[Cell, ...]:
+def _forest_row(row: Row, reach: float, limit: float | None) -> tuple[Cell, ...]:
     tuned, delta = row.tuned, row.delta
     if delta is None or delta.value is None:
         raise ValueError("a row of the forest plot needs a difference")
@@ -69,8 +77,9 @@ def _forest_row(row: Row, reach: float) -> tuple[Cell, ...]:
     interval = interval_text(delta.ci_low, delta.ci_high, rate=True, change=True)
     where = where_text(tuned.suite, tuned.decoding)
     text = change_text(delta.value, rate=True)
+    said = f"{text}, {interval}" + ("" if limit is None else f"; limit {change_text(limit, rate=True)}")
     drawing = difference(
-        Interval(delta.value, delta.ci_low, delta.ci_high), reach, change, f"{title_of(tuned.metric)}, {where}", f"{text}, {interval}"
+        Interval(delta.value, delta.ci_low, delta.ci_high), reach, change, f"{title_of(tuned.metric)}, {where}", said, limit
     )
     better = {True: "higher is better", False: "lower is better", None: ""}[tuned.higher_is_better]
     return (
