@@ -25,6 +25,7 @@ from .verdict import exit_code
 if TYPE_CHECKING:
     from ..evals.models.base import Generates
     from ..evals.models.hf import TransformersModel
+    from ..prompts.replay import Replay
     from ..prompts.types import PairSet, PromptSuite
     from .recordings import Recording
 
@@ -271,18 +272,20 @@ def _measure_checkpoint(subject: Subject, models: Models, label: str, out: Path,
 
 
 def _replay_stages(subject: Subject, out: Path, shard: Shard) -> Iterator[Stage]:
+    from ..evals.recorded import evaluate_recording
     from .materials import load_measured
-    from .recordings import judge_recording
+
+    def measure(recording: Recording, replay: Replay, label: str) -> None:
+        evaluate_recording(replay, label=label, out=out, config=subject.config.eval, name=recording.name, shard=shard)
 
     assert subject.replay is not None
-    config = subject.config.eval
     replay = subject.replay.load(load_measured(subject.config)[0] if subject.suites_given else ())
     if subject.baseline_replay:
         base = subject.baseline_replay.load(replay.suites)
-        yield _stage(BASE, partial(judge_recording, subject.baseline_replay, base, BASE, out, config, shard))
+        yield _stage(BASE, partial(measure, subject.baseline_replay, base, BASE))
     elif subject.baseline:
         yield _stage(BASE, partial(_adopt_baseline, subject, out, shard))
-    yield _stage(MODEL, partial(judge_recording, subject.replay, replay, MODEL, out, config, shard))
+    yield _stage(MODEL, partial(measure, subject.replay, replay, MODEL))
 
 
 # -- finished evaluations

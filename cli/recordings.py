@@ -7,10 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..evals.config import EvalConfig
-from ..evals.models.replay import ReplayModel
-from ..evals.runner import evaluate
-from ..evals.shards import ALONE, Shard
 from ..prompts.errors import InputError
 from ..prompts.files import sha256_file
 from ..prompts.replay import Replay, load_replay
@@ -59,10 +55,3 @@ class Recording:
         if len(replay.models) > 1:
             say(f"warning: {self.name}: responses of {', '.join(replay.models)} are taken together; --recorded-model NAME picks one")
         return replay
-
-
-def judge_recording(recording: Recording, replay: Replay, label: str, out: Path, config: EvalConfig, shard: Shard = ALONE) -> None:
-    """Measure what was recorded: OUT/eval/LABEL."""
-    model = ReplayModel(replay, recording.name)
-    how = (model.decoding,)
-    evaluate(model, label=label, out=out, config=config, suites=replay.suites, probe=None, decodings=how, shard=shard)

@@ -15,12 +15,14 @@ def materials(tmp_path_factory):
     folder = tmp_path_factory.mktemp("materials")
     rows = [{"id": f"r{i}", "prompt": f"tell me about {i} cats", "expected": ("refuse", "comply")[i % 2]} for i in range(140)]
     (folder / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return save_tiny_model(folder / "base"), folder / "mine.jsonl"
+    (folder / "gates.yaml").write_text("gates: []\nmax_invalid_share: 1.0\n")  # a random model says nothing that can be judged
+    return save_tiny_model(folder / "base"), folder
 
 
 def evaluate(materials, out, *launcher):
-    base, suite = materials
-    options = ["--model", base, "--suite", suite, "--decoding", "greedy", "--decoding", "t1.0", "--max-new-tokens", "6", "--out", out]
+    base, folder = materials
+    options = ["--model", base, "--suite", folder / "mine.jsonl", "--gates", folder / "gates.yaml", "--out", out]
+    options += ["--decoding", "greedy", "--decoding", "t1.0", "--max-new-tokens", "6"]
     command = [sys.executable, "-m", *launcher, *map(str, ["truenorth.cli.main", "eval", *options])]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
