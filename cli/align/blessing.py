@@ -32,7 +32,7 @@ def bless(options: Mapping[str, str], rows: Sequence[Row], *, exit_status: int, 
     try:
         made = save(Path(options.get("report", REPORTS)), name, parts, asked=asked, reason=options.get("reason", ""), gates=gates)
     except TruenorthError as error:
-        return False, f"baseline {name} was not saved: {str(error).replace(chr(10), ' ')}"
+        return False, f"baseline {name} was not saved: {'. '.join(str(error).splitlines())}"
     return True, f"baseline {made.title} saved: {made.folder} ({', '.join(parts)}); changes in {made.folder / 'diff.md'}"
 
 

@@ -65,7 +65,6 @@ class GateHooks:
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Any:
         """Run the test, then its gate."""
-        __tracebackhide__ = True
         result = yield
         made = declared(pyfuncitem)
         if made and made.gate:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -150,7 +151,8 @@ class AlignSession:
         facts = sha256_bytes(to_json([subject.manifest_config(), self.models.identity]).encode())
         folder = self.reports / f"{name}-{facts[:8]}"
         _make(self.reports)
-        with FileLock(f"{folder}.lock"):
+        with FileLock(f"{folder}.lock"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries; a suite that turns warnings into errors must not lose a measurement to them
             comparison, _ = run_evaluation(subject, folder, self.models)
         return Measured(comparison, folder, name, "".join(suites), missing)
 
