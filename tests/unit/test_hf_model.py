@@ -195,6 +195,17 @@ def test_sequence_kl_sums_the_whole_vocabulary_over_the_response(model: Transfor
         assert kl.k1 == pytest.approx(float((p - q)[rows, list(item[1])].sum()), abs=1e-4)
 
 
+def test_most_moved_tokens_are_those_of_the_largest_divergence(model: TransformersModel, items: Any):
+    response = items[-1][1]
+    (found,) = model.sequence_kl([items[-1]], adapter="ppo")
+    p, q = (torch.log_softmax(reference_logits(model, adapter, items[-1]), -1) for adapter in ("ppo", None))
+    each = (p.exp() * (p - q)).sum(-1)
+    best = each.argsort(descending=True)[:3].tolist()
+    assert [text for text, _ in found.moved] == [model.tokenizer.decode([response[i]]) for i in best]
+    assert [nats for _, nats in found.moved] == pytest.approx([each[i].item() for i in best], abs=1e-4)
+    assert model.sequence_kl([items[-1]], adapter=None)[0].moved == ()
+
+
 def test_sequence_kl_does_not_depend_on_batching(model: TransformersModel, items: Any, monkeypatch: pytest.MonkeyPatch):
     together = model.sequence_kl(items, adapter="ppo")
     monkeypatch.setattr(model, "batch_tokens", 1)
