@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from ..prompts.types import Prompt, PromptSuite
 from .config import DecodingConfig
 from .store import PROBE_SUITE
 from .types import Decoding, ModelCard
+
+_TEMPLATED = re.compile(r"\s*(<s>)?\s*\[INST\].*\[/INST\]\s*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ def make_plan(
     """Every response wanted, in canonical order: the probe, then suite, prompt, decoding, sample.
 
     Raises:
-        InputError: two suites share a name, one is called like the probe, or two prompts of a suite share an id.
+        InputError: two suites share a name, one is called like the probe, two prompts of a suite share an id, or the prompts of a suite
+            are rendered in a chat template already.
         NothingToEvaluateError: a suite has no prompts.
     """
     names = [suite.name for suite in suites]
@@ -42,6 +46,11 @@ def make_plan(
     for suite in suites:
         if not suite.prompts:
             raise NothingToEvaluateError(f"suite {suite.name!r} has no prompts")
+        if card.template_sha256 and all(_TEMPLATED.fullmatch(prompt.text) for prompt in suite.prompts):
+            raise InputError(
+                f"every prompt of {suite.name!r} holds the chat template already: it would be applied twice", field="prompt",
+                advice="Give the requests alone, without [INST] and [/INST].",
+            )  # fmt: skip
         for prompt in suite.prompts[:limit]:
             asks += [_ask(card, suite.name, prompt, how, sample, seed) for how in decodings for sample in range(how.samples)]
         ids = [prompt.id for prompt in suite.prompts]

@@ -23,7 +23,7 @@ def generate(job: Job) -> list[Generation]:
 
     Raises:
         InputError: the journal is damaged or holds rows of another model, prompt set or setting.
-        InfrastructureError: the model gave fewer responses than asked for.
+        InfrastructureError: the model gave fewer responses than asked for, or saw a prompt with the template applied twice.
     """
     journal = generation_journal(job.folder, resume=True, shard=job.shard)
     refuse_strangers(journal, job.keys)
@@ -57,4 +57,14 @@ def _responses(job: Job, asks: Sequence[Ask]) -> Iterator[Generation]:
         ask = wanted.get((first.suite, first.prompt.id, row.sample))
         if ask is not None:
             tokens = tuple(row.prompt_tokens), tuple(row.response_tokens)
+            _refuse_doubled(ask, tokens[0])
             yield Generation(ask.key, ask.suite, ask.prompt.id, ask.decoding.name, row.sample, row.text, row.finish_reason, *tokens)
+
+
+def _refuse_doubled(ask: Ask, tokens: Sequence[int]) -> None:
+    """A prompt begins with the one beginning-of-sequence token that it holds."""
+    if tokens and tokens.count(tokens[0]) > 1:
+        raise InfrastructureError(
+            f"prompt {ask.prompt.id!r} of {ask.suite}: the model saw {tokens.count(tokens[0])} beginnings of a sequence, one is right\n"
+            "The chat template was applied twice, or a tokenizer added a token of its own to a rendered prompt."
+        )
