@@ -32,7 +32,7 @@ def judge_again(folder: Path, judge: Judge) -> EvalRun:
             items = [Item(record.prompt, record.generation.response, record.generation.finish_reason) for record in rows]
             for record, ruling in zip(rows, judge_each(judge, items), strict=True):
                 journal.append(Judgment(record.generation.key, ruling.outcome, judge_id(judge), ruling.explanation, ruling.correct))
-    journal.finish(record.generation.key for record in asked)
+    journal.finish([record.generation.key for record in asked])
     return _seen_by(folder, run, judge, {record.generation.key: record.score for record in asked if record.score})
 
 
