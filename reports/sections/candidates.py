@@ -1,4 +1,4 @@
-"""Several candidates at a glance: verdicts beside each other, and each gated number over them in the order they were given.
+"""Several candidates at a glance: verdicts beside each other, and each gated number (else the main ones) over them in their order.
 
 Candidates may be other models, checkpoints of one run, or earlier runs; the order is the user's, and nothing is interpolated between them.
 """
@@ -16,13 +16,14 @@ from ..words import VERDICT_WORDS, interval_text, is_rate, title_of, value_text,
 
 ORDER = 5
 _MAX_FIGURES = 6
+_MAIN = ("refusal_rate", "over_refusal_rate", "correct_rate", "capability_acc", "kl_exact_seq", "reward_mean")
 
 
 def section(report: Report) -> Section | None:
     """Verdicts and trends; None with fewer than two candidates."""
     if len(report.comparison.candidates) < 2 or report.unfinished:
         return None
-    figures = [figure for key in _gated(report) if (figure := _trend(report, key)) is not None]
+    figures = [figure for key in _followed(report) if (figure := _trend(report, key)) is not None]
     charts = (Figures(tuple(figures[:_MAX_FIGURES])),) if figures else ()
     blocks = (_verdicts(report), *charts)
     lead = "In the order given; grey squares are the base. Candidates that can't be compared with the base have no place in the charts."
@@ -51,10 +52,15 @@ def _verdict_row(number: int, comparison: CandidateComparison) -> tuple[Cell, ..
     )
 
 
-def _gated(report: Report) -> list[Key]:
-    """Metrics that a gate is declared for, in the order of the gates."""
-    decisions = [decision for item in report.comparison.candidates for decision in item.decisions if decision.gate.kind == "gate"]
-    return list(dict.fromkeys((item.gate.metric, item.gate.suite, "", item.gate.decoding) for item in decisions))
+def _followed(report: Report) -> list[Key]:
+    """Numbers that a gate is declared for, in the order of the gates; without any, those that say what training bought and cost."""
+    gates = [decision.gate for item in report.comparison.candidates for decision in item.decisions if decision.gate.kind == "gate"]
+    keys = list(dict.fromkeys(key_of(row.tuned) for item in report.comparison.candidates for row in overall_rows(report, item)))
+    gated = [
+        key for gate in gates for key in keys if key[0] == gate.metric and gate.suite in ("", key[1]) and gate.decoding in ("", key[3])
+    ]
+    main = sorted((key for key in keys if key[0] in _MAIN), key=lambda key: _MAIN.index(key[0]))
+    return list(dict.fromkeys(gated)) or main
 
 
 def _trend(report: Report, key: Key) -> Figure | None:
