@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from importlib.resources import files
 from xml.etree import ElementTree
 
 import pytest
@@ -141,3 +142,7 @@ def test_labels_of_near_points_do_not_cover_each_other() -> None:
     heights = sorted(float(node.get("y", "")) for node in root.iter("text") if node.get("class") == "label")
     assert len(heights) == 4
     assert all(after - before > 12 for before, after in itertools.pairwise(heights))
+
+
+def test_the_helper_stays_small() -> None:
+    assert len((files("truenorth.reports") / "svg.py").read_text().splitlines()) <= 300
