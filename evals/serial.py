@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +14,8 @@ from ..prompts.errors import InputError
 T = TypeVar("T")
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 """Validators are slow to build and immutable."""
+_NAMES: dict[type[Any], tuple[str, ...]] = {}
+"""Names of a record's fields, for the same reason."""
 
 
 def to_row(value: Any) -> dict[str, Any]:
@@ -43,9 +44,10 @@ def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
     return _ADAPTERS[cls]
 
 
-@cache
 def _names(cls: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(cls))
+    if cls not in _NAMES:
+        _NAMES[cls] = tuple(field.name for field in fields(cls))
+    return _NAMES[cls]
 
 
 def _plain(value: Any) -> Any:
