@@ -6,10 +6,12 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from .estimate import estimate
-from .metrics import METRICS
+from .metrics import METRICS, Source
 from .types import EvalRun, ItemValue, MetricResult, Record
 
 T = TypeVar("T")
+Tables = dict[tuple[str, str, str], list[Any]]
+"""(suite, decoding, subset) -> rows."""
 
 
 class Cut(NamedTuple):
@@ -26,20 +28,29 @@ def cut_items(run: EvalRun, metrics: Iterable[str] = tuple(METRICS), baseline: E
 
     Metrics of two runs together apply where there is a `baseline`.
     """
-    both = pair_records(baseline, run) if baseline is not None else []
-    tables: dict[str, dict[tuple[str, str, str], list[Any]]] = {
-        "records": _tables(run.records, _of_record, lambda row: row.prompt.category),
-        "both": _tables(both, lambda row: _of_record(row[1]), lambda row: row[1].prompt.category),
-        "pairs": _tables(run.pairs, lambda row: (row.suite, ""), lambda row: row.subset),
-        "documents": _tables(run.documents, lambda row: (row.task, ""), lambda row: ""),
-        "groups": _tables([row for row in run.documents if row.group], lambda row: (row.group, ""), lambda row: ""),
-    }
+    chosen = [METRICS[name] for name in metrics]
+    tables = {source: _source_tables(run, source, baseline) for source in dict.fromkeys(metric.source for metric in chosen)}
     cuts: dict[Cut, list[ItemValue]] = {}
-    for name in metrics:
-        for (suite, decoding, subset), rows in tables[METRICS[name].source].items():
-            if items := METRICS[name].items(rows):
-                cuts[Cut(name, suite, subset, decoding)] = items
+    for metric in chosen:
+        for (suite, decoding, subset), rows in tables[metric.source].items():
+            if items := metric.items(rows):
+                cuts[Cut(metric.name, suite, subset, decoding)] = items
     return cuts
+
+
+def _source_tables(run: EvalRun, source: Source, baseline: EvalRun | None) -> Tables:
+    match source:
+        case "records":
+            return _tables(run.records, _of_record, lambda row: row.prompt.category)
+        case "both":
+            both = pair_records(baseline, run) if baseline is not None else []
+            return _tables(both, lambda row: _of_record(row[1]), lambda row: row[1].prompt.category)
+        case "pairs":
+            return _tables(run.pairs, lambda row: (row.suite, ""), lambda row: row.subset)
+        case "documents":
+            return _tables(run.documents, lambda row: (row.task, ""), lambda _: "")
+        case "groups":
+            return _tables([row for row in run.documents if row.group], lambda row: (row.group, ""), lambda _: "")
 
 
 def pair_records(baseline: EvalRun, run: EvalRun) -> list[tuple[Record, Record]]:
@@ -78,9 +89,9 @@ def _judge(run: EvalRun, cut: Cut) -> str:
     return run.judge if METRICS[cut.metric].needs_judge else ""
 
 
-def _tables(rows: Sequence[T], place: Callable[[T], tuple[str, str]], subset: Callable[[T], str]) -> dict[tuple[str, str, str], list[T]]:
-    """(suite, decoding, subset) -> rows, the overall table of a suite before its subsets."""
-    tables: dict[tuple[str, str, str], list[T]] = {}
+def _tables(rows: Sequence[T], place: Callable[[T], tuple[str, str]], subset: Callable[[T], str]) -> Tables:
+    """The overall table of a suite before its subsets."""
+    tables: Tables = {}
     for (suite, decoding), group in group_by(rows, place).items():
         tables[suite, decoding, ""] = group
         for name, part in group_by(group, subset).items():

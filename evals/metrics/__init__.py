@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from . import attack, bias, calibration, capability, kl, paired, pairwise, refusal, reward
-from .base import Metric
+from .base import Metric, Source
 
 _FAMILIES = (refusal, attack, paired, kl, reward, pairwise, calibration, bias, capability)
 
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for family in _FAMILIES for metric in family.METRICS})
 """Every registered metric by name, in the order of the tables."""
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["METRICS", "Metric", "Source"]
