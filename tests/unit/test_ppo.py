@@ -4,7 +4,6 @@ import json
 import math
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 from ppo_runs import SETTINGS, files, fingerprint, make_prompts, read_rows
 from safetensors.torch import load_file
 from torch import Tensor
-from truenorth.evals.models.batching import length_mask
 from truenorth.evals.models.hf import TransformersModel
 from truenorth.evals.types import Decoding
 from truenorth.prompts.errors import InputError
@@ -45,80 +43,13 @@ def make(tiny_base: Path, tiny_reward: Path, tmp_path: Path) -> Make:
     return build
 
 
-# -- invariants of a step
-
-
-def test_the_first_ratio_is_exactly_one_after_updates_too(make: Make):
-    """At the first step LoRA's B is 0 and hides errors, so later steps count."""
-    trainer = make(gradient_checkpointing=True)
-    rows = [trainer.step(trainer.rollout()) for _ in range(3)]
-    assert [row["val/first_ratio_dev"] for row in rows] == [0.0, 0.0, 0.0]
-    assert rows[-1]["val/ratio_max"] != 1  # later minibatches have moved
-
-
-def test_dropout_left_on_shows_in_the_first_ratio(make: Make):
-    trainer = make()
-    trainer.step(trainer.rollout())
-    for layer in trainer.model.base._layers:
-        layer.lora_dropout[POLICY] = torch.nn.Dropout(0.05)
-    row = trainer.step(trainer.rollout())
-    assert row["val/first_ratio_dev"] > 1e-3
+# -- facts of a step; I1 to I15 are in test_invariants.py
 
 
 def test_before_the_first_update_the_policy_is_the_reference_bit_for_bit(make: Make):
     rollout = make().rollout()
     assert torch.equal(rollout.logprobs, rollout.ref_logprobs)
     assert (rollout.values == 0).all()
-
-
-def gradients(trainer: PPOTrainer, rollout: Rollout, micro: int) -> list[Tensor]:
-    """Gradients of one optimizer step over the whole batch, before clipping."""
-    trainer.updater.settings = trainer.settings.model_copy(update={"micro_batch_size": micro})
-    found: list[Tensor] = []
-    trainer.learner.apply = lambda loss: found.extend(  # type: ignore[method-assign,assignment,return-value]
-        p.grad.clone() for group in trainer.learner.optimizer.param_groups for p in group["params"]
-    )
-    generator = torch.Generator().manual_seed(0)
-    advantages, returns = torch.randn(2, *rollout.mask.shape, generator=generator)
-    trainer.updater.optimize(Experience(rollout, advantages, returns, 0.0), list(range(8)), UpdateStats())
-    trainer.learner.optimizer.zero_grad()
-    return found
-
-
-def cut(rollout: Rollout, lengths: list[int]) -> Rollout:
-    """The rollout with responses of the given lengths, so that rows weigh differently."""
-    items = tuple((prompt, response[:n]) for (prompt, response), n in zip(rollout.items, lengths, strict=True))
-    mask, width = length_mask(lengths), max(lengths)
-    tensors = {name: getattr(rollout, name)[:, :width] * mask for name in ("logprobs", "ref_logprobs", "entropy", "values")}
-    return replace(rollout, items=items, mask=mask, **tensors)
-
-
-@pytest.mark.parametrize("detached", [False, True])
-def test_gradients_do_not_depend_on_the_micro_batch_size(make: Make, detached: bool):
-    trainer = make(value_detached=detached)
-    trainer.step(trainer.rollout())
-    rollout = cut(trainer.rollout(), [1, 6, 2, 5, 3, 3, 6, 1])
-    whole = gradients(trainer, rollout, 8)
-    for micro in (1, 2, 4):
-        for a, b in zip(whole, gradients(trainer, rollout, micro), strict=True):
-            assert (a - b).norm() <= 2e-6 * a.norm()
-
-
-def test_a_mean_per_micro_batch_would_have_been_noticed(make: Make):
-    """The cause that the test above is for, planted: each micro-batch's loss divided by its own tokens."""
-    trainer = make()
-    trainer.step(trainer.rollout())
-    rollout = cut(trainer.rollout(), [1, 6, 2, 5, 3, 3, 6, 1])
-    right = gradients(trainer, rollout, 2)
-    loss = trainer.updater.policy_loss
-
-    def local_mean(experience: Experience, group: list[int], stats: UpdateStats) -> Tensor:
-        mask = experience.rollout.mask
-        return loss(experience, group, stats) / mask[group].sum() * mask.sum() / 4
-
-    trainer.updater.policy_loss = local_mean  # type: ignore[method-assign,assignment]
-    wrong = gradients(trainer, rollout, 2)
-    assert max(float((a - b).norm() / a.norm()) for a, b in zip(right, wrong, strict=True)) > 0.05
 
 
 def test_the_value_loss_stays_out_of_the_trunk_when_detached(make: Make):
@@ -158,13 +89,6 @@ def test_a_policy_in_training_is_known_by_its_present_matrices(make: Make):
     assert trainer.model.card(POLICY).adapter_sha256 != before
     with pytest.raises(KeyError):
         trainer.model.card("nope")
-
-
-def test_optimizer_steps_are_epochs_times_minibatches(make: Make):
-    trainer = make(ppo_epochs=3, minibatches=4)
-    row = trainer.step(trainer.rollout())
-    assert row["optimizer_steps"] == 12
-    assert {int(s["step"]) for s in trainer.learner.optimizer.state_dict()["state"].values()} == {12}
 
 
 def test_the_score_counts_at_the_last_response_token(make: Make):
@@ -272,30 +196,6 @@ def test_an_update_has_the_gradient_of_an_independent_computation(make: Make):
     assert len(found) == len(expected) > 2
     for ours, theirs in zip(found, expected, strict=True):
         assert (ours - theirs).norm() < 1e-4 * theirs.norm()
-
-
-# -- learning
-
-
-def bandit(make: Make, kl_coef: float, steps: int = 15) -> list[tuple[float, float]]:
-    """(share of the rewarded token, KL per sequence) by step: one prompt, one token to say, and one of the likely tokens is rewarded."""
-    trainer = make(
-        n_prompts=1, kl_coef=kl_coef, steps=steps, rollout_batch_size=64, micro_batch_size=64, max_new_tokens=1, missing_eos_penalty=0.0
-    )
-    ((prize, _),) = Counter(response[0] for _, response in trainer.rollout().items).most_common(1)
-    trainer.model.token_rewards = lambda items: [float(response[0] == prize) for _, response in items]  # type: ignore[method-assign]
-    rows = [trainer.step(trainer.rollout()) for _ in range(steps)]
-    return [(float(row["objective/scores"] or 0), float(row["objective/kl"] or 0)) for row in rows]
-
-
-def test_a_rewarded_token_becomes_likely_and_a_larger_beta_holds_the_policy_back(make: Make):
-    free, held = bandit(make, 0.0), bandit(make, 2.0, steps=6)
-    assert free[0][0] < 0.3
-    thirds = [sum(score for score, _ in free[i : i + 5]) / 5 for i in (0, 5, 10)]
-    assert thirds == sorted(thirds)
-    assert thirds[2] > 0.75
-    assert free[-1][1] > 0.5
-    assert max(kl for _, kl in held) < free[-1][1] / 3
 
 
 # -- the whole loop and its files
