@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +64,8 @@ class Audit:
     """Per model, or per file where rows name no model."""
     categories: Mapping[str, AuditRow] = field(default_factory=dict)
     """Per category; empty where the rows have none."""
+    trained_on: tuple[str, ...] = ()
+    """Sources among the files whose responses the judge was trained on: there its figures are too good."""
 
 
 def audit(files: Sequence[str | Path], judge: Judge, *, progress: Callable[[int, int], None] | None = None) -> Audit:
@@ -77,7 +79,8 @@ def audit(files: Sequence[str | Path], judge: Judge, *, progress: Callable[[int,
     Raises:
         InputError: a file can't be read or has no labels.
     """
-    return summarize(judge_labelled(files, judge, progress=progress), judge_id(judge))
+    found = summarize(judge_labelled(files, judge, progress=progress), judge_id(judge))
+    return replace(found, trained_on=tuple(dict.fromkeys(name for file in files for name in _trained_on(judge, Path(file)))))
 
 
 def judge_labelled(files: Sequence[str | Path], judge: Judge, *, progress: Callable[[int, int], None] | None = None) -> list[Audited]:
@@ -132,6 +135,16 @@ def _read(file: Path, judge: Judge, progress: Callable[[int, int], None] | None)
     if not found:
         raise InputError("has no labels", file=file, advice="Each row needs `label`: refuse, partial or comply.")
     return found
+
+
+def _trained_on(judge: Judge, file: Path) -> list[str]:
+    """Names in the judge's card (`FORMAT` or `FORMAT-MODEL`) that fit a file."""
+    card = getattr(judge, "card", None)
+    sources = card.get("sources", {}) if isinstance(card, Mapping) else {}
+    if not sources:
+        return []
+    kind = load_replay(file).format
+    return [name for name in sources if name.partition("-")[0] == kind and name.partition("-")[2] in file.name]
 
 
 def _where(values: Sequence[float], labelled: Sequence[float], clusters: Sequence[str], wanted: float) -> tuple[list[float], list[str]]:

@@ -31,11 +31,14 @@ def command(labelled: tuple[Path, ...], name: str, as_json: bool) -> int:
     found = audit(labelled, get_judge(name))
     if as_json:
         parts = {"groups": found.groups, "categories": found.categories}
-        console.out_json({**_as_json(found.total), **{part: {k: _as_json(v) for k, v in rows.items()} for part, rows in parts.items()}})
+        rows = {part: {name: _as_json(row) for name, row in block.items()} for part, block in parts.items()}
+        console.out_json({**_as_json(found.total), **rows, "trained_on": found.trained_on})
         return 0
     blocks = [{"all": found.total}, found.groups if len(found.groups) > 1 else {}, found.categories]
     header = (found.total.card.judge, "n", "invalid", *COLUMNS)
     console.out(console.table(header, [_cells(part, row) for block in blocks for part, row in block.items()]))
+    if found.trained_on:
+        console.say(f"warning: {name} was trained on {', '.join(found.trained_on)}: on responses that it has seen its figures are too good")
     return 0
 
 
