@@ -121,9 +121,11 @@ def run_evaluation(subject: Subject, out: Path, models: Models | None = None, sh
             for _ in stages:
                 shard.agree(False)
             return build_report(out), run.manifest["exit_code"]
-        for name, outputs, work in stages:
+        while stages:
+            name, outputs, work = stages.pop(0)
             shard.agree(not run.is_done(name))
             run.do(name, outputs, work, say)
+            del work  # and with it what the stage read
         comparison = build_report(out)
         code = exit_code(comparison, config.eval.inconclusive)
         run.finish(comparison.verdict, code)

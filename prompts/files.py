@@ -48,12 +48,15 @@ def atomic_write(path: Path, data: str | bytes) -> None:
     Raises:
         OSError: the disk is full or the folder can't be written; the old file is intact.
     """
+    _replace(path, [data.encode("utf-8") if isinstance(data, str) else data])
+
+
+def _replace(path: Path, chunks: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
-    raw = data.encode("utf-8") if isinstance(data, str) else data
     try:
         with temporary.open("wb") as stream:
-            stream.write(raw)
+            stream.writelines(chunks)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -78,8 +81,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
-    """`atomic_write` of one JSON object a line."""
-    atomic_write(path, "".join(to_json(row) + "\n" for row in rows))
+    """`atomic_write` of one JSON object a line; one row at a time is in memory."""
+    _replace(path, (f"{to_json(row)}\n".encode() for row in rows))
 
 
 def append_jsonl(stream: IO[str], row: Any) -> None:
@@ -113,17 +116,32 @@ def iter_jsonl(path: Path, what: str = "file", *, torn_tail_ok: bool = False) ->
     Raises:
         InputError: unreadable, not UTF-8, or a line that is not a JSON object.
     """
-    lines = read_text(path, what).split("\n")
-    for number, line in enumerate(lines, 1):
+    for number, line, ended in _text_lines(path, what):
         if not line.strip():
             continue
         try:
             row = parse_row(line)
         except ValueError as error:
-            if torn_tail_ok and number == len(lines):
+            if torn_tail_ok and not ended:
                 return
             raise InputError(str(error), file=path, line=number) from None
         yield number, row
+
+
+def _text_lines(path: Path, what: str) -> Iterator[tuple[int, str, bool]]:
+    """(1-based number, text, whether a newline ended it) of each line; one line at a time is in memory."""
+    check_regular(path, what)
+    start = 0
+    try:
+        with path.open("rb") as stream:
+            for number, raw in enumerate(stream, 1):
+                try:
+                    yield number, raw.decode("utf-8-sig" if number == 1 else "utf-8"), raw.endswith(b"\n")
+                except UnicodeDecodeError as error:
+                    raise InputError(f"not UTF-8 at byte {start + error.start}", file=path, advice="Save it as UTF-8.") from None
+                start += len(raw)
+    except OSError as error:
+        raise InputError(f"can't be read: {error.strerror}", file=path) from None
 
 
 def parse_row(line: str) -> dict[str, Any]:
