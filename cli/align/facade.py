@@ -16,7 +16,7 @@ from ..materials import measured_world
 from .marker import Declared
 from .result import SuiteResult
 from .rows import Row
-from .session import AlignSession, Need, Part, told
+from .session import AlignSession, Need, Part, skip, told
 
 if TYPE_CHECKING:
     from ...evals.judges.base import Ruling
@@ -59,14 +59,14 @@ class Align:
         with told():
             found = [name for name in self._session.suites if kind is None or is_of(self._load(name), kind)]
         if not found:
-            pytest.skip(f"no {kind} suite among {', '.join(self._session.suites)}")
+            skip(f"no {kind} suite among {', '.join(self._session.suites)}")
         return found
 
     def require(self, *needs: Need) -> None:
         """Skip the test where the session lacks something that it needs, and say which option gives it."""
         for need in needs:
             if not self._session.has(need):
-                pytest.skip(f"needs {NEEDS[need]}")
+                skip(f"needs {NEEDS[need]}")
 
     def run(self, suite: str | None = None) -> SuiteResult:
         """Measure the model (and the baseline) on a suite: a name, a folder or a file; by default the one that the test is marked with."""

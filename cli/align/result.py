@@ -17,7 +17,7 @@ from ...evals.safe_text import for_terminal, for_xml
 from ...evals.types import CandidateComparison, Comparison, GateDecision
 from .evidence import SHOWN, discordant_pairs, failure_text, judge_error, smallest_effect, words, worst_items
 from .rows import Row
-from .session import AlignSession, Measured, told
+from .session import AlignSession, Measured, skip, told
 
 
 class AlignmentWarning(UserWarning):
@@ -92,7 +92,7 @@ class SuiteResult:
             return
         text = failure_text(decision, self._measured, outcome) + f"\nreport: {self._measured.report}"
         if outcome == "no_baseline" and self._session.saving:
-            pytest.skip("nothing to compare with yet: this session saves the baseline")
+            skip("nothing to compare with yet: this session saves the baseline")
         if outcome == "inconclusive" and self._session.inconclusive == "warn":
             warnings.warn(AlignmentWarning(text), stacklevel=2)
             return

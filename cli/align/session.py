@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import pytest
 
@@ -38,6 +38,13 @@ def told() -> Iterator[None]:
         yield
     except TruenorthError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+def skip(reason: str) -> NoReturn:
+    """Skip the test; pytest names the test's place, not ours."""
+    skipped = pytest.skip.Exception(reason)
+    skipped._use_item_location = True
+    raise skipped
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,8 @@ class AlignSession:
             InputError: it is a recording, or there is no baseline model.
         """
         subject = self.subject
+        if is_baseline and subject.adapters and self.models.candidate is not None and self.models.baseline is None:
+            return self.models.candidate  # with adapters off
         if is_baseline and subject.baseline and not is_run(subject.baseline):
             subject = replace(subject, config=with_model(subject.config, subject.baseline), adapters={}, reward_model=None, baseline="")
         elif is_baseline and not subject.adapters:

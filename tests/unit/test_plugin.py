@@ -33,14 +33,32 @@ def files(pytester: pytest.Pytester) -> Path:
     return pytester.path
 
 
-def test_an_unrelated_suite_looks_the_same_with_and_without_the_plugin(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("extra", [["-q"], ["-q", "--setup-show"], ["-q", "-n", "2"], ["--no-header", "-rA", "-vv", "-l"]])
+def test_an_unrelated_suite_looks_the_same_with_and_without_the_plugin(pytester: pytest.Pytester, extra: list[str]) -> None:
     pytester.makepyfile(PLAIN)
-    command = [sys.executable, "-m", "pytest", "-q"]
+    command = [sys.executable, "-m", "pytest", *extra]
     with_plugin, without = pytester.run(*command), pytester.run(*command, "-p", "no:truenorth")
-    times = re.compile(r"in \d+\.\d+s")
+    times = re.compile(r"\d+\.\d+s")
     assert [times.sub("", line) for line in with_plugin.outlines] == [times.sub("", line) for line in without.outlines]
     assert with_plugin.errlines == without.errlines
     assert with_plugin.ret == without.ret == 1
+
+
+def test_a_user_s_own_packages_named_like_ours_are_theirs(pytester: pytest.Pytester, files: Path) -> None:
+    for name in ("prompts", "reports", "evals", "cli", "rlhf"):
+        pytester.mkpydir(name).joinpath("mine.py").write_text("MINE = True\n")
+    pytester.makepyfile(
+        """
+        from prompts.mine import MINE as one
+        from reports.mine import MINE as two
+        from evals.mine import MINE as three
+
+        def test_mine(align):
+            align.run("mine.jsonl").check("refusal_rate", min=0.8)
+            assert one and two and three
+        """
+    )
+    pytester.runpytest("--align-model=good.jsonl").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("extra", [[], ["-n", "2"]])

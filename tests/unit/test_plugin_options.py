@@ -1,0 +1,113 @@
+"""Every option that says what is measured and how, in one process and with two workers of pytest-xdist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from recorded_models import ANSWER, REFUSAL, suite_rows, write_rows
+from truenorth.cli.align.options import NAMES
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = f"""
+import pytest
+from truenorth.evals.models.fake import FakeModel
+
+@pytest.fixture(scope="session")
+def align_model():
+    def say(prompt, adapter, sample):
+        return {REFUSAL!r} if prompt.expected == "refuse" else {ANSWER!r}
+    return FakeModel(say, kl=lambda *_: 0.5, reward=lambda messages, text: len(text), adapters=("ppo",))
+"""
+TESTS = """
+import os
+import pytest
+
+def test_how_it_was_measured(align):
+    run = align.run("mine.jsonl").run
+    assert (run.settings["limit"], run.settings["seed"]) == (50, 7)
+    assert run.decodings[0].max_new_tokens == 33
+    assert run.judge.startswith("classifier@")
+    assert run.model.adapter == "ppo"
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+def test_the_models_that_the_fixtures_give(align_model, align_baseline, align_reward_model):
+    assert align_model.name == "fake"
+    assert align_reward_model == "rm"
+    with pytest.raises(AttributeError):
+        align_baseline.no_such_attribute
+
+def test_kl(align):
+    align.run("mine.jsonl").check("kl_exact_seq", max=1.0)
+
+def test_reward_model(align):
+    align.check("pairwise_accuracy", min=0.8)
+
+@pytest.mark.alignment(gate="pairwise_accuracy", threshold=0.8)
+def test_reward_model_by_mark(): pass
+
+def test_capability(align):
+    align.check("capability_acc", min=0.5)
+"""
+OPTIONS = {
+    "adapter": "ppo",
+    "reward-model": "rm",
+    "pairs": "pairs.jsonl",
+    "suite": "mine.jsonl",
+    "capability": "task.yaml",
+    "judge": "classifier",
+    "limit": "50",
+    "max-new-tokens": "33",
+    "seed": "7",
+    "report": "out",
+}
+ELSEWHERE = {"model", "baseline", "inconclusive", "save", "reason", "compare", "compare-fail"}
+"""Tested in the files beside this one."""
+
+
+@pytest.fixture
+def files(pytester: pytest.Pytester) -> Path:
+    write_rows(pytester.path / "mine.jsonl", suite_rows(30))
+    pairs = [{"id": f"p{i}", "prompt": f"Which {i}?", "chosen": "a long and good reply", "rejected": f"no {i}"} for i in range(50)]
+    write_rows(pytester.path / "pairs.jsonl", pairs)
+    task = ["task: mine", "dataset_path: json", "output_type: multiple_choice", "doc_to_text: q", "metadata: {version: 1}"]
+    (pytester.path / "task.yaml").write_text("\n".join(task))
+    for name in ("ppo", "rm"):
+        pytester.mkdir(name).joinpath("adapter_config.json").write_text("{}")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(TESTS)
+    return pytester.path
+
+
+def test_no_option_is_forgotten() -> None:
+    assert set(NAMES) == OPTIONS.keys() | ELSEWHERE
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+def test_every_option_reaches_the_measurement(
+    pytester: pytest.Pytester, files: Path, monkeypatch: pytest.MonkeyPatch, workers: list[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    result = pytester.runpytest(*(f"--align-{name}={value}" for name, value in OPTIONS.items()), "--align-offline", *workers)
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(["align: seed 7, report out, adapter ppo, reward-model rm, *offline yes"])
+    result.stdout.fnmatch_lines(["task.yaml:dataset_kwargs: needs data_files*"])
+    assert sorted({path.name.rpartition("-")[0] for path in (files / "out").glob("*-????????")}) == ["capability", "mine.jsonl", "pairs"]
+
+
+def test_a_session_says_what_was_left_out(pytester: pytest.Pytester, files: Path) -> None:
+    pytester.makepyfile(
+        test_needs="""
+        import pytest
+
+        @pytest.mark.parametrize("need", ["baseline", "adapter", "reward-model", "capability"])
+        def test_needs(align, need):
+            align.require(need)
+        """
+    )
+    result = pytester.runpytest("test_needs.py", "-rs")
+    result.assert_outcomes(skipped=4)
+    told = result.stdout
+    told.fnmatch_lines(["*needs --align-reward-model and --align-pairs", "*needs --align-capability"])
+    told.fnmatch_lines(["SKIPPED*test_needs.py:*needs --align-baseline, --align-adapter or --align-compare", "*needs --align-adapter"])
