@@ -134,11 +134,13 @@ def _lengths(rng: random.Random) -> list[int]:
 
 def _reward_adapter(work: Path) -> Path:
     """A random reward adapter in a plain PEFT folder."""
+    import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForSequenceClassification
 
     folder = work / "reward"
     if not folder.exists():
+        torch.manual_seed(0)
         model = AutoModelForSequenceClassification.from_pretrained(work / "base", num_labels=1)
         config = LoraConfig(task_type="SEQ_CLS", r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"], modules_to_save=["score"])
         get_peft_model(model, config).save_pretrained(folder)

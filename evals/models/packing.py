@@ -16,6 +16,8 @@ from torch import Tensor
 
 from .batching import pad_right, token_budget_batches
 
+CPU_TOKENS = 2048
+"""Padded tokens in one pass on a CPU: more leave its cache and only add padding (`benchmarks/reward_scoring.py`)."""
 TREE_TOKENS = 2048
 """Tokens beyond which rows of one beginning are spread over several trees: attention under a mask costs their square."""
 
@@ -91,9 +93,10 @@ def score_rows(
         rows: token ids, none empty.
         keys: rows with equal keys have a common beginning and are joined there.
         pad: id of the padding token.
-        budget: padded tokens in one forward pass.
+        budget: padded tokens in one forward pass; fewer on a CPU.
     """
     device = decoder.get_input_embeddings().weight.device
+    budget = min(budget, CPU_TOKENS) if device.type == "cpu" else budget
     scores = [0.0] * len(rows)
     for trees in _batches(rows, keys, budget, shares=_takes_masks(decoder.config)):
         if all(len(tree.rows) == 1 for tree in trees):
