@@ -12,18 +12,18 @@ def publish_policy(folder: Path, learner: Learner, step: int) -> None:
     """Write `ppo_policy_model/`."""
     model, lora = learner.model, learner.settings.lora
     config = adapter_config(learner.config, base=model.name, dropout=lora.dropout)
-    publish_adapter(folder, learner.policy_tensors(), config, _readme(model.name, step))
+    publish_adapter(folder, learner.policy_tensors(), config, _readme(model.name, step, learner.settings.algorithm))
 
 
-def _readme(base: str, step: int) -> str:
+def _readme(base: str, step: int, algorithm: str) -> str:
     metadata, named = card_base(base)
     return f"""---
 library_name: peft
-{metadata}tags: [lora, ppo, rlhf]
+{metadata}tags: [lora, {algorithm}, rlhf]
 ---
-# Policy: a LoRA adapter trained with PPO
+# Policy: a LoRA adapter trained with {algorithm.upper()}
 
-State after {step} PPO steps. It was trained on {named}; the base is the one you name:
+State after {step} {algorithm.upper()} steps. It was trained on {named}; the base is the one you name:
 
 ```python
 from peft import PeftModel

@@ -42,6 +42,7 @@ def test_it_leaves_the_files_columns_and_policy_folder_of_ppo(tiny_base: Path, t
     assert (rows[0]["loss/value_avg"], rows[0]["val/explained_var"], rows[0]["brake"]) == ("", "", "")
     assert fingerprint(trainer.model) == before
     assert {name for name, p in trainer.model.base.causal.named_parameters() if p.requires_grad} == set(trainer.learner.policy)
+    assert "trained with RLOO" in (result.policy / "README.md").read_text(encoding="utf-8")
     again = TransformersModel.load(tiny_base, adapters={"ppo": result.policy})
     assert again.base.tensors("ppo").keys() == trainer.learner.policy_tensors().keys()
     assert all(torch.equal(t, trainer.learner.policy_tensors()[name]) for name, t in again.base.tensors("ppo").items())
