@@ -114,11 +114,20 @@ class LocalWriter:
         self.revision = str(getattr(self.network.config, "_commit_hash", "") or "")[:8]
 
     def chat_template(self) -> str:
-        """As in `Writes`."""
+        """As in `Writes`.
+
+        Raises:
+            InputError: the model has no chat template, or one that doesn't show both turns.
+        """
+        from jinja2.exceptions import TemplateError
+
         turns = [{"role": role, "content": mark} for role, mark in zip(("user", "assistant"), MARKS, strict=True)]
-        text: str = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        try:
+            text: str = self.tokenizer.apply_chat_template(turns, tokenize=False)
+        except (ValueError, TemplateError) as error:
+            text = str(error)
         if [text.count(mark) for mark in MARKS] != [1, 1]:
-            advice = "Name the model that the guard's card names."
+            advice = "Name the model that the guard was made for."
             raise InputError(f"the chat template of {self.model!r} doesn't show both turns once", field="judge", advice=advice)
         return text.replace(MARKS[0], "{request}").replace(MARKS[1], "{response}")
 

@@ -1,8 +1,9 @@
 """Guard models: prompts hold the response as data, parsers read recorded answers and no malformed one."""
 
 import pytest
-from truenorth.evals.judges import get_judge, judge_id
-from truenorth.evals.judges.generative import GenerativeJudge, encode
+from truenorth.evals.judges import Item, get_judge, judge_each, judge_id
+from truenorth.evals.judges.ensemble import EnsembleJudge
+from truenorth.evals.judges.generative import BATCH, GenerativeJudge, LocalWriter, encode, pad_left
 from truenorth.evals.judges.guards import GUARDS, Data, head_and_tail
 from truenorth.prompts.errors import InputError
 from truenorth.prompts.types import Message, Prompt
@@ -113,3 +114,63 @@ def test_ensemble_agrees_or_has_no_verdict(names, outcome):
     judge = get_judge(f"ensemble:{names}")
     assert judge.judge(ASKED, "Paris is the capital of France.", "stop").outcome == outcome
     assert "keyword@" in judge.revision
+
+
+# -- batches
+
+
+def items(*responses):
+    return [Item(ASKED, response, "stop") for response in responses]
+
+
+def test_a_batch_is_asked_at_once_in_order_and_empty_responses_are_not():
+    writer = Recorder("yes")
+    rulings = GenerativeJudge(GUARDS["harmbench"], "m", writer).judge_batch(items("One.", "", "Three.", " \n"))
+    assert [ruling.outcome for ruling in rulings] == ["comply", "invalid", "comply", "invalid"]
+    assert [parts[3] for parts in writer.asked] == ["One.", "Three."]
+
+
+def test_batches_are_cut_at_fixed_places():
+    sizes = []
+
+    class Counting(Recorder):
+        def write(self, prompts, max_new_tokens):
+            sizes.append(len(prompts))
+            return super().write(prompts, max_new_tokens)
+
+    judge = GenerativeJudge(GUARDS["harmbench"], "m", Counting("no"))
+    given = items(*(f"Answer {number}." for number in range(2 * BATCH + 3)))
+    assert [ruling.outcome for ruling in judge_each(judge, given)] == ["other"] * len(given)
+    assert sizes == [BATCH, BATCH, 3]
+
+
+def test_an_ensemble_gives_batches_to_its_members_and_votes_row_by_row():
+    answers = {"One.": "yes", "Two.": "no"}
+
+    class Knowing(Recorder):
+        def write(self, prompts, max_new_tokens):
+            self.asked.append(len(prompts))
+            return [answers[parts[3]] for parts in prompts]
+
+    guard = GenerativeJudge(GUARDS["harmbench"], "m", Knowing(""))
+    judge = EnsembleJudge([guard, get_judge("always-comply")])
+    assert [ruling.outcome for ruling in judge.judge_batch(items("One.", "Two."))] == ["comply", "other"]
+    assert guard.writer.asked == [2]
+    assert judge.batch_size == BATCH
+
+
+def test_padding_is_on_the_left_and_masked():
+    assert pad_left([[5, 6, 7], [8]], 0) == ([[5, 6, 7], [0, 0, 8]], [[1, 1, 1], [0, 0, 1]])
+
+
+def test_a_real_model_writes_the_same_in_a_batch_as_alone(tmp_path):
+    pytest.importorskip("torch")
+    from tiny_models import save_tiny_model
+
+    writer = LocalWriter(str(save_tiny_model(tmp_path / "model")))
+    prompts = [["<s>the cake ", Data("red")], ["<s>how do I make tea ", Data("green sky one two three"), " please"], ["<s>", Data("a")]]
+    alone = [writer.write([prompt], 8)[0] for prompt in prompts]
+    assert writer.write(prompts, 8) == alone
+    assert len(set(alone)) > 1
+    with pytest.raises(InputError, match="chat template"):
+        GenerativeJudge(GUARDS["llama-guard"], "m", writer).judge(ASKED, "Sure.", "stop")
