@@ -20,8 +20,8 @@ from .rollout import Rollout
 
 ROLLOUT_COLUMNS = (
     "objective/kl", "objective/kl_k3_token", "objective/sqrt_kl", "objective/kl_coef", "objective/entropy", "objective/scores",
-    "objective/scores_std", "objective/non_score_reward", "objective/rlhf_reward", "rollout/eos_rate", "rollout/len_mean",
-    "rollout/repeat_ngram", "val/explained_var",
+    "objective/scores_std", "objective/non_score_reward", "objective/rlhf_reward", "policy/entropy_avg", "rollout/eos_rate",
+    "rollout/len_mean", "rollout/repeat_ngram", "val/num_eos_tokens", "val/explained_var",
 )  # fmt: skip
 UPDATE_COLUMNS = (
     "policy/approxkl_avg", "policy/clipfrac_avg", "loss/policy_avg", "loss/value_avg", "val/clipfrac_avg", "val/ratio", "val/ratio_var",
@@ -56,9 +56,11 @@ def rollout_metrics(rollout: Rollout, scores: Tensor, returns: Tensor, kl_coef: 
         "objective/scores_std": float(rollout.scores.std(correction=0)),
         "objective/non_score_reward": non_score,
         "objective/rlhf_reward": non_score + float(scores.mean()),
+        "policy/entropy_avg": float(masked_mean(rollout.entropy, mask)),
         "rollout/eos_rate": float(rollout.ended.float().mean()),
         "rollout/len_mean": float(mask.sum(1).float().mean()),
         "rollout/repeat_ngram": repeated_ngrams([response for _, response in rollout.items]),
+        "val/num_eos_tokens": int(rollout.ended.sum()),
         "val/explained_var": float(1 - residual) if bool(torch.isfinite(residual)) else None,
     }
 

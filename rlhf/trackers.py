@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from accelerate import Accelerator
@@ -38,15 +39,16 @@ class RunTrackers:
     """
 
     def __init__(self, accelerator: Accelerator, stage: str, settings: BaseModel) -> None:
-        self.accelerator = accelerator
+        self.accelerator, self._start, self._done = accelerator, time.perf_counter(), 0.0
         self._ours = bool(accelerator.log_with) and not accelerator.trackers
         if self._ours:
             accelerator.init_trackers(f"{PROJECT}-{stage}", config=_flat(settings.model_dump(mode="json")))
 
     def log(self, row: Mapping[str, float | int | str | None]) -> None:
-        """The numbers of one step; texts and empty cells are left out."""
+        """The numbers of one step, and `eps`, the responses per second so far; texts and empty cells are left out."""
         numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
-        self.accelerator.log(numbers, step=int(numbers["step"]))
+        self._done += numbers["episode"] / numbers["step"]
+        self.accelerator.log(numbers | {"eps": self._done / (time.perf_counter() - self._start)}, step=int(numbers["step"]))
 
     def finish(self) -> None:
         """Close the trackers that were begun here."""

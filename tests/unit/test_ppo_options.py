@@ -291,6 +291,26 @@ def test_a_function_that_gives_too_few_scores_and_no_reward_at_all_are_input_err
         PPOTrainer(model_again(tiny_base), make_prompts(20), settings, reward=count_words, **options)
 
 
+# -- the two levels of the interface, as docs/training.md shows them
+
+
+def test_the_snippets_of_the_documentation_run(tiny_base: Path, tiny_reward: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    whole, by_hand = (block.split("```")[0] for block in text.split("## A step of PPO")[0].split("```python\n")[1:])
+    (tmp_path / "base_model").symlink_to(tiny_base)
+    (tmp_path / "final_rm_model_adapters").symlink_to(tiny_reward)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"prompts": make_prompts(8)}
+    for code in (whole, by_hand):
+        assert "PPOSettings(steps=100)" in code
+        exec(code.replace("PPOSettings(steps=100)", "PPOSettings(steps=2, rollout_batch_size=4, max_new_tokens=4)"), names)
+    assert (names["result"].steps, names["result"].brake) == (2, "")
+    assert [row["step"] for row in read_rows(tmp_path / "run")] == ["1", "2"]
+    assert names["row"]["step"] == 2
+    assert names["adapter"]
+    assert [path.name for path in (tmp_path / "by-hand").rglob("*") if path.is_file()] == ["timing.csv"]
+
+
 # -- names that TRL's users know
 
 
@@ -315,7 +335,9 @@ TRL_NAMES = {
     "model_name", "reward_model", "query_dataset", "steps", "learning_rate", "batch_size", "mini_batch_size", "ppo_epochs", "init_kl_coef",
     "adap_kl_ctrl", "target", "horizon", "kl_penalty", "gamma", "lam", "cliprange", "cliprange_value", "vf_coef", "early_stopping",
     "target_kl", "ratio_threshold", "max_grad_norm", "seed", "whiten_rewards", "use_score_scaling", "use_score_norm", "score_clip",
-    # 0.12 to 1.12
+    # 0.12 to 1.12, all fields of trl.experimental.ppo.PPOConfig that transformers' TrainingArguments lacks, and some that it has
+    "dataset_num_proc", "num_sample_generations", "stop_token_id", "world_size", "num_total_batches", "micro_batch_size",
+    "local_batch_size", "local_mini_batch_size", "push_to_hub", "model_adapter_name", "ref_adapter_name", "ds3_gather_for_generation", "report_to",
     "reward_model_path", "sft_model_path", "total_episodes", "num_ppo_epochs", "num_mini_batches", "per_device_train_batch_size",
     "gradient_accumulation_steps", "local_rollout_forward_batch_size", "response_length", "temperature", "missing_eos_penalty", "kl_coef",
     "kl_estimator", "stop_token", "output_dir",
