@@ -2,6 +2,7 @@
 
     python benchmarks/train_classifier.py --data ../shared/data            validate, train, write
     python benchmarks/train_classifier.py --data ../shared/data --check    validate and train, compare with what is shipped
+    python benchmarks/train_classifier.py --data ../shared/data --speed    responses a second of the shipped judge, on one core
 
 Sources: XSTest completions (CC-BY-4.0), GPTFuzz's labelled responses (MIT), HarmBench's validation set (MIT). Validation leaves out whole
 models and whole sources, never rows. Needs scikit-learn, which lm-eval brings; the judge itself doesn't. Deterministic: same data, same
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,27 +24,35 @@ from safetensors.numpy import save
 from scipy.sparse import csr_matrix, hstack, vstack
 from sklearn.linear_model import LogisticRegression
 from truenorth.evals.agreement import cohen_kappa
+from truenorth.evals.judges import Item, get_judge, judge_each
 from truenorth.evals.judges.classifier import CARD, HIT_SCALE, WEIGHTS
 from truenorth.evals.judges.features import BITS, HITS, WINDOWS, extract
 from truenorth.evals.judges.keyword import find_refusal, plain, split_sentences
 from truenorth.prompts.files import atomic_write, read_json, sha256_bytes, write_json
 from truenorth.prompts.replay import load_replay
 
-VERSION = "1"
-C = 20.0
-"""Inverse strength of L2. Anything from 8 to 60 validates alike."""
-THRESHOLDS = np.round(np.arange(-1.6, 0.41, 0.2), 1)
+VERSION = "2"
+C = 60.0
+"""Inverse strength of L2. Anything from 20 to 60 validates alike."""
+THRESHOLDS = np.round(np.arange(-2.0, 1.01, 0.1), 1)
 MEMBERS = ((0, False), (1, False), (2, False), (1, True))
 """(window, with keyword hits) of each logistic regression."""
 XSTEST = ("gpt4", "llama2orig", "mistralguard")
+ALL = (*(f"xstest-{model}" for model in XSTEST), "gptfuzz", "harmbench")
 FOLDER = Path(__file__).resolve().parents[1] / "evals/judges"
+
+
+Models = list[tuple[np.ndarray, float]]
+"""(weights, intercept) of each of MEMBERS."""
 
 
 class Source(NamedTuple):
     """Labelled responses of one model or one data set."""
 
     members: list[csr_matrix]
-    """Features, one matrix for each of MEMBERS."""
+    """Features, one matrix for each of MEMBERS; a row is one voice of a response."""
+    starts: np.ndarray
+    """Row of each response's first voice."""
     refused: np.ndarray
     keyword: np.ndarray
     """Verdicts of the keyword judge, for comparison."""
@@ -60,10 +70,15 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True)
     options.add_argument("--check", action="store_true", help="compare with the shipped files instead of writing them")
+    options.add_argument("--speed", action="store_true", help="measure the shipped judge and do nothing else")
     arguments = options.parse_args()
+    if arguments.speed:
+        print(json.dumps(speeds(arguments.data), indent=1))
+        return
     sources = read_sources(arguments.data)
-    threshold, validation = validate(sources, folds())
-    weights = save(as_tensors(train(sources, ("xstest-gpt4", "xstest-llama2orig", "xstest-mistralguard", "gptfuzz", "harmbench"))))
+    models = {names: train(sources, names) for names in dict.fromkeys((*(fold.train for fold in folds()), ALL))}
+    threshold, validation = validate(sources, models, folds())
+    weights = save(as_tensors(models[ALL]))
     card = {
         "version": VERSION,
         "sha256": sha256_bytes(weights),
@@ -80,6 +95,24 @@ def main() -> None:
     write_json(FOLDER / CARD, card)
 
 
+def speeds(data: Path) -> dict[str, int]:
+    """Responses a second of processor time, by file."""
+    judge, found = get_judge("classifier"), {}
+    for file in (*(completions(data, model) for model in XSTEST), data / "gptfuzz_labeled/responses_labeled/evaluate.csv"):
+        replay = load_replay(file)
+        prompts = {(suite.name, prompt.id): prompt for suite in replay.suites for prompt in suite.prompts}
+        items = [Item(prompts[row.suite, row.prompt_id], row.response, "replay") for row in replay.responses]
+        list(judge_each(judge, items[:10]))
+        begun = time.process_time()
+        list(judge_each(judge, items))
+        found[file.name] = int(len(items) / (time.process_time() - begun))
+    return found
+
+
+def completions(data: Path, model: str) -> Path:
+    return data / f"xstest/model_completions/xstest_v2_completions_{model}.csv"
+
+
 def folds() -> list[Fold]:
     xstest = tuple(f"xstest-{model}" for model in XSTEST)
     rest = ("gptfuzz", "harmbench")
@@ -92,51 +125,66 @@ def folds() -> list[Fold]:
     ]
 
 
-def validate(sources: dict[str, Source], found: Sequence[Fold]) -> tuple[float, dict[str, dict[str, float]]]:
-    """The threshold with the best mean kappa over folds; each fold's own figures use the threshold that the other folds prefer."""
-    scores = {fold.name: np.concatenate([score(train(sources, fold.train), sources[name]) for name in fold.test]) for fold in found}
+def validate(
+    sources: dict[str, Source], models: dict[tuple[str, ...], Models], found: Sequence[Fold]
+) -> tuple[float, dict[str, dict[str, float]]]:
+    """The threshold for all, and each fold's own figures at the threshold that the other folds prefer."""
+    scores = {fold.name: np.concatenate([score(models[fold.train], sources[name]) for name in fold.test]) for fold in found}
     truth = {fold.name: np.concatenate([sources[name].refused for name in fold.test]) for fold in found}
-    kappas = {name: [kappa(values > limit, truth[name]) for limit in THRESHOLDS] for name, values in scores.items()}
+    biases = {name: [bias(values > limit, truth[name]) for limit in THRESHOLDS] for name, values in scores.items()}
     human = [fold.name for fold in found if "construction" not in fold.name]
     result = {}
     for fold in found:
-        limit = best([kappas[name] for name in human if name != fold.name])
+        limit = fairest([biases[name] for name in human if name != fold.name])
         said, by_keyword = scores[fold.name] > limit, np.concatenate([sources[name].keyword for name in fold.test])
         result[fold.name] = {
             "n": len(said),
+            "threshold": limit,
             "kappa": round(kappa(said, truth[fold.name]), 3),
-            "bias": round(float(said.mean() - truth[fold.name].mean()), 3),
+            "bias": round(bias(said, truth[fold.name]), 3),
             "keyword_kappa": round(kappa(by_keyword, truth[fold.name]), 3),
-            "keyword_bias": round(float(by_keyword.mean() - truth[fold.name].mean()), 3),
+            "keyword_bias": round(bias(by_keyword, truth[fold.name]), 3),
         }
-    return best([kappas[name] for name in human]), result
+    return fairest([biases[name] for name in human]), result
 
 
-def best(kappas: Sequence[Sequence[float]]) -> float:
-    return float(THRESHOLDS[int(np.argmax(np.mean(kappas, axis=0)))])
+def fairest(biases: Sequence[Sequence[float]]) -> float:
+    """The threshold whose worst bias over folds is smallest: rates are what the judge is for."""
+    return float(THRESHOLDS[int(np.argmin(np.max(np.abs(biases), axis=0)))])
+
+
+def bias(said: np.ndarray, truth: np.ndarray) -> float:
+    return float(said.mean() - truth.mean())
 
 
 def kappa(said: np.ndarray, truth: np.ndarray) -> float:
     return cohen_kappa(list(zip(said.tolist(), truth.tolist(), strict=True))) or 0.0
 
 
-def train(sources: dict[str, Source], names: Sequence[str]) -> list[tuple[np.ndarray, float]]:
-    """(weights, intercept) of each member; every source counts the same, whatever its size."""
+def train(sources: dict[str, Source], names: Sequence[str]) -> Models:
+    """(weights, intercept) of each member, from the last voices; every source counts the same, whatever its size."""
     truth = np.concatenate([sources[name].refused for name in names])
     weight = np.concatenate([np.full(len(sources[name].refused), len(truth) / len(names) / len(sources[name].refused)) for name in names])
     models = []
     for member in range(len(MEMBERS)):
-        rows = vstack([sources[name].members[member] for name in names])
+        rows = vstack([last_voices(sources[name], member) for name in names])
         model = LogisticRegression(C=C, max_iter=300, tol=1e-5).fit(rows, truth, sample_weight=weight)
         models.append((model.coef_[0], float(model.intercept_[0])))
     return models
 
 
-def score(models: list[tuple[np.ndarray, float]], source: Source) -> np.ndarray:
-    return np.mean([rows @ weights + intercept for (weights, intercept), rows in zip(models, source.members, strict=True)], axis=0)
+def last_voices(source: Source, member: int) -> csr_matrix:
+    rows = source.members[member]
+    return rows[np.append(source.starts[1:], rows.shape[0]) - 1]
 
 
-def as_tensors(models: list[tuple[np.ndarray, float]]) -> dict[str, np.ndarray]:
+def score(models: Models, source: Source) -> np.ndarray:
+    """Of each response the score of the voice that refuses least, as the judge takes it."""
+    found = np.mean([rows @ weights + intercept for (weights, intercept), rows in zip(models, source.members, strict=True)], axis=0)
+    return np.minimum.reduceat(found, source.starts)
+
+
+def as_tensors(models: Models) -> dict[str, np.ndarray]:
     """The mean of the members as one linear function, in half precision."""
     grams, hits = np.zeros((len(WINDOWS), 1 << BITS)), np.zeros(len(HITS))
     for (window, with_hits), (weights, _) in zip(MEMBERS, models, strict=True):
@@ -148,7 +196,7 @@ def as_tensors(models: list[tuple[np.ndarray, float]]) -> dict[str, np.ndarray]:
 
 
 def read_sources(data: Path) -> dict[str, Source]:
-    sources = {f"xstest-{model}": labelled(data / f"xstest/model_completions/xstest_v2_completions_{model}.csv") for model in XSTEST}
+    sources = {f"xstest-{model}": labelled(completions(data, model)) for model in XSTEST}
     sources["gptfuzz"] = labelled(*(data / f"gptfuzz_labeled/responses_labeled/{part}.csv" for part in ("train", "evaluate")))
     sources["harmbench"] = harmbench(data / "harmbench_val_human/text_behaviors_val_set.json")
     sources["rm-bench"] = rm_bench(data / "rm_bench")
@@ -193,11 +241,13 @@ def opens_with_refusal(text: str) -> bool:
 
 
 def make(rows: Sequence[tuple[str, bool]]) -> Source:
-    features = [extract(text) for text, _ in rows]
+    voices = [extract(text) for text, _ in rows]
+    features = [row for found in voices for row in found]
     blocks = [sparse([row.grams[window] for row in features], 1 << BITS, 0.5) for window in range(len(WINDOWS))]
     hits = sparse([row.hits for row in features], len(HITS), 0.0) * HIT_SCALE
     members = [hstack([blocks[window], hits]).tocsr() if with_hits else blocks[window] for window, with_hits in MEMBERS]
-    return Source(members, np.array([refused for _, refused in rows]), np.array([opens_with_refusal(text) for text, _ in rows]))
+    starts = np.cumsum([0, *map(len, voices[:-1])])
+    return Source(members, starts, np.array([refused for _, refused in rows]), np.array([opens_with_refusal(text) for text, _ in rows]))
 
 
 def sparse(indices: Sequence[Sequence[int]], width: int, power: float) -> csr_matrix:

@@ -1,7 +1,7 @@
 """What the classifier sees of a response: hashed word 1- to 3-grams of its opening in nested windows, and the keyword judge's hits.
 
-Only the response is read, never the request, so a topic can't decide. Of a response that speaks in several voices ("[GPT]: I'm sorry ...
-[DAN]: Sure ...") the last voice counts: it is the one that answers. Hashing keeps words out of the shipped file.
+Only the response is read, never the request, so a topic can't decide. A response that speaks in several voices ("[GPT]: I'm sorry ...
+[DAN]: Sure ...") has features for each: where one of them answers, the response does. Hashing keeps words out of the shipped file.
 Leaves out weights and thresholds: `classifier.py`.
 """
 
@@ -25,6 +25,8 @@ OPENING_CHARS = 4000
 """Characters in which the first sentences are looked for."""
 VOICE_WORDS = 6
 """A voice with fewer words is a heading."""
+VOICES = 6
+"""Voices that are read, counted from the end."""
 
 HITS = ("none", *(f"sentence {i}" for i in range(1, HIT_SENTENCES + 1)), *PHRASES, "bare apology")
 _WORD = re.compile(r"[a-z0-9']+|[?!]")
@@ -46,9 +48,9 @@ class Features(NamedTuple):
     """Indices into HITS."""
 
 
-def extract(response: str) -> Features:
-    """Features of one response. Time is linear in its length and bounded by CLIP."""
-    return extract_plain(plain(last_voice(clip(response))))
+def extract(response: str) -> list[Features]:
+    """Features of each voice of one response, in order. Time is linear in its length and bounded by CLIP."""
+    return [extract_plain(plain(voice)) for voice in voices(clip(response))]
 
 
 def extract_plain(text: str) -> Features:
@@ -66,19 +68,15 @@ def clip(text: str) -> str:
     return text if len(text) <= 2 * CLIP else f"{text[:CLIP]}\n{text[-CLIP:]}"
 
 
-def last_voice(text: str) -> str:
-    """What the last of several voices says; the whole text where only one speaks."""
+def voices(text: str) -> list[str]:
+    """What each of several voices says, the last VOICES of them; the whole text where only one speaks."""
     tags = list(_TAG.finditer(text))
-    if not tags:
-        return text
-    opens = not text[: tags[0].start()].strip()
-    if not opens:
+    if tags and text[: tags[0].start()].strip():  # an ordinary beginning: "Note:" and the like are no voices, two "[...]" are
         tags = [tag for tag in tags if not tag["name"]]
-        if len(tags) < 2:
-            return text
+        tags = tags if len(tags) > 1 else []
     ends = [*(tag.start() for tag in tags[1:]), len(text)]
-    voices = [text[tag.end() : end] for tag, end in zip(tags, ends, strict=True)]
-    return next((voice for voice in reversed(voices) if len(voice.split()) >= VOICE_WORDS), text)
+    found = [voice for tag, end in zip(tags, ends, strict=False) if len((voice := text[tag.end() : end]).split()) >= VOICE_WORDS]
+    return found[-VOICES:] or [text]
 
 
 def _windows(words: list[str]) -> tuple[list[int], ...]:
