@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..evals.models.openai import PREFIX, OpenAIModel
 from ..evals.shards import ALONE, Shard
-from ..evals.store import read_run, write_run
+from ..evals.store import files_of, read_run, write_run
 from ..evals.types import Comparison
 from ..prompts.errors import InputError
 from ..prompts.files import sha256_bytes, sha256_file, to_json
@@ -147,7 +147,7 @@ def _stages(subject: Subject, out: Path, models: Models, shard: Shard) -> list[S
 
 
 def _stage(label: str, work: Callable[[], object]) -> Stage:
-    return f"eval {label}", (f"eval/{label}/results.json",), work
+    return f"eval {label}", files_of(label), work
 
 
 # -- models

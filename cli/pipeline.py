@@ -21,6 +21,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evals.store import files_of
 from ..evals.types import Comparison
 from ..prompts.errors import TruenorthError
 from .caches import cache_folder
@@ -231,9 +232,9 @@ def stages(pipeline: Pipeline) -> list[tuple[str, tuple[str, ...], Callable[[], 
         *base,
         ("reward", (REWARD_FOLDER, "train/reward.csv"), pipeline.train_reward),
         ("ppo", (POLICY_FOLDER, "train/ppo.csv"), pipeline.train_ppo),
-        ("eval base", (f"eval/{BASE}/results.json",), lambda: pipeline.evaluate(BASE)),
-        ("eval ppo", (f"eval/{TUNED}/results.json",), lambda: pipeline.evaluate(TUNED)),
-        *((f"eval {at}", (f"eval/{at}/results.json",), partial(pipeline.evaluate, at)) for at in checkpoint_labels(pipeline.config)),
+        ("eval base", files_of(BASE), lambda: pipeline.evaluate(BASE)),
+        ("eval ppo", files_of(TUNED), lambda: pipeline.evaluate(TUNED)),
+        *((f"eval {at}", files_of(at), partial(pipeline.evaluate, at)) for at in checkpoint_labels(pipeline.config)),
     ]
 
 

@@ -26,6 +26,7 @@ PROBE_SUITE = "probe"
 
 _FILES = ("prompts.jsonl", "generations.jsonl", "judgments.jsonl", "scores.jsonl")
 
+
 Row = TypeVar("Row")
 
 
@@ -156,6 +157,11 @@ def score_journal(folder: Path, *, resume: bool = False, shard: Shard = ALONE) -
 def judgments_path(folder: Path, name: str = "") -> Path:
     """judgments.jsonl, or judgments.NAME.jsonl of another judge."""
     return folder / (f"judgments.{name}.jsonl" if name else "judgments.jsonl")
+
+
+def files_of(label: str) -> tuple[str, ...]:
+    """The files of an evaluation, relative to its run folder."""
+    return tuple(f"eval/{label}/{name}" for name in (*_FILES, "results.json"))
 
 
 def write_prompts(folder: Path, suites: Mapping[str, Iterable[Prompt]]) -> None:
