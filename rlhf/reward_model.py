@@ -28,7 +28,7 @@ from ..prompts.errors import InputError
 from ..prompts.files import sha256_bytes, to_json, write_json
 from ..prompts.template import MistralTemplate
 from ..prompts.types import PreferencePair
-from .config import ModelSettings, RewardModelSettings
+from .config import NOT_IN_THE_NUMBERS, ModelSettings, RewardModelSettings
 from .interrupts import deferred_interrupts
 from .learner import assert_float32
 from .length_baseline import length_baseline
@@ -38,6 +38,7 @@ from .publish import adapter_config, card_base, publish_adapter
 from .reward_card import NAME, RewardCard, canaries
 from .reward_data import TokenPair, split_pairs, tokenize_pairs
 from .reward_log import COLUMNS, RewardLog
+from .trackers import check_installed
 
 N_CANARIES = 4
 EVAL_TOKENS = 8192
@@ -84,6 +85,7 @@ class RewardModelTrainer:
         device: str | torch.device = "cpu",
         progress: bool = True,
     ) -> None:
+        check_installed(settings.report_to)
         self.settings, self.model_settings, self.out, self.seed = settings, model_settings, out, seed
         self.device, self.progress = torch.device(device), progress
         self.folder = find_model(base)
@@ -185,7 +187,7 @@ class RewardModelTrainer:
         pairs = [[list(p.chosen), list(p.rejected)] for p in self.training.pairs]
         return {
             "seed": str(self.seed),
-            "settings": sha256_bytes(to_json(self.settings.model_dump(mode="json")).encode()),
+            "settings": sha256_bytes(to_json(self.settings.model_dump(mode="json", exclude=NOT_IN_THE_NUMBERS)).encode()),
             "pairs": sha256_bytes(to_json(pairs).encode()),
             "base": weights_sha256(self.folder),
             "precision": f"{self.model_settings.dtype}+{self.model_settings.quantization}",
@@ -210,7 +212,7 @@ class RewardModelTrainer:
             logging_steps=1,
             logging_nan_inf_filter=False,
             save_strategy="no",
-            report_to="none",
+            report_to=list(s.report_to) or "none",
             disable_tqdm=True,
             seed=self.seed % 2**32,
             use_cpu=self.device.type == "cpu",

@@ -337,7 +337,8 @@ TRL_NAMES = {
     "target_kl", "ratio_threshold", "max_grad_norm", "seed", "whiten_rewards", "use_score_scaling", "use_score_norm", "score_clip",
     # 0.12 to 1.12, all fields of trl.experimental.ppo.PPOConfig that transformers' TrainingArguments lacks, and some that it has
     "dataset_num_proc", "num_sample_generations", "stop_token_id", "world_size", "num_total_batches", "micro_batch_size",
-    "local_batch_size", "local_mini_batch_size", "push_to_hub", "model_adapter_name", "ref_adapter_name", "ds3_gather_for_generation", "report_to",
+    "local_batch_size", "local_mini_batch_size", "push_to_hub", "model_adapter_name", "ref_adapter_name",
+    "ds3_gather_for_generation", "report_to",
     "reward_model_path", "sft_model_path", "total_episodes", "num_ppo_epochs", "num_mini_batches", "per_device_train_batch_size",
     "gradient_accumulation_steps", "local_rollout_forward_batch_size", "response_length", "temperature", "missing_eos_penalty", "kl_coef",
     "kl_estimator", "stop_token", "output_dir",

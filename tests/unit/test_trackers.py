@@ -9,12 +9,17 @@ from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker
 from ppo_runs import SETTINGS, files, make_prompts, read_rows
 from truenorth.evals.models.hf import TransformersModel
+from truenorth.evals.models.quiet import quiet
 from truenorth.prompts.errors import InputError
-from truenorth.rlhf.config import PPOSettings, RewardModelSettings
+from truenorth.prompts.types import Message, PreferencePair
+from truenorth.rlhf.config import ModelSettings, PPOSettings, RewardModelSettings
 from truenorth.rlhf.ppo import PPOTrainer
 from truenorth.rlhf.ppo_metrics import COLUMNS
 from truenorth.rlhf.processes import accelerator_for
+from truenorth.rlhf.reward_model import RewardModelTrainer
 
+PAIRS = [PreferencePair(str(i), (Message("user", f"tell me {i}"),), "yes", "no") for i in range(9)]
+FLOAT32 = ModelSettings(name="base", dtype="float32")
 TWO = SETTINGS.model_copy(update={"steps": 2})
 
 
@@ -98,6 +103,17 @@ def test_report_to_takes_what_transformers_takes_and_is_none_by_default():
 def test_a_tracker_that_is_not_installed_is_named(tiny_base: Path, tiny_reward: Path, tmp_path: Path):
     with pytest.raises(InputError, match=r"report_to: the tracker 'trackio' is not installed\n.*pip install trackio"):
         train(tiny_base, tiny_reward, tmp_path, settings=TWO.model_copy(update={"report_to": ("trackio",)}))
+    with pytest.raises(InputError, match="the tracker 'trackio' is not installed"):
+        RewardModelTrainer(tiny_base, PAIRS, RewardModelSettings(report_to="trackio"), FLOAT32, out=tmp_path, seed=1)
+
+
+def test_the_reward_models_trackers_are_given_to_trl(tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("truenorth.rlhf.reward_model.check_installed", lambda names: None)
+    for names, expected in ((("tensorboard",), ["tensorboard"]), ((), [])):
+        settings = RewardModelSettings(report_to=names, validation_fraction=0.3)
+        trainer = RewardModelTrainer(tiny_base, PAIRS, settings, FLOAT32, out=tmp_path, seed=1, progress=False)
+        with quiet():
+            assert trainer._arguments().report_to == expected
 
 
 @pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is not installed")

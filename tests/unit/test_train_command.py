@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from tiny_models import save_tiny_model
 from truenorth.cli.commands.train import _stopped_early
+from truenorth.cli.config import load_config
 from truenorth.cli.main import main
+from truenorth.cli.pipeline import Pipeline, RewardModelTooWeakError
 from truenorth.cli.pipeline import _stopped_early as run_stopped_early
 from truenorth.rlhf.length_baseline import length_baseline
+from truenorth.rlhf.reward_card import RewardCard
 from truenorth.rlhf.reward_data import TokenPair
 
 HH = Path(__file__).resolve().parents[3] / "shared" / "data" / "hh_rlhf" / "harmless-base"
@@ -42,6 +46,26 @@ def test_a_run_in_several_processes_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "`truenorth run` is for one process, and 2 were started" in capsys.readouterr().err
     assert main(["train", "reward", "tiny", "--out", str(tmp_path / "run")]) == 4
     assert "`truenorth train reward` is for one process" in capsys.readouterr().err
+
+
+CARD = RewardCard(
+    base="b", base_sha256="0", dtype="float32", quantization="none", n_train=40, n_validation=20, too_long=0, identical=0,
+    accuracy=0.7, accuracy_low=0.48, accuracy_high=0.85, mean=0.0, std=1.0, canaries=(),
+)  # fmt: skip
+
+
+def test_ppo_does_not_start_on_a_reward_model_that_may_be_no_better_than_chance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    config = load_config("tiny", ("reward_model.min_accuracy=0.55",))
+    pipeline = Pipeline(config, tmp_path)
+    (tmp_path / "final_rm_model_adapters").mkdir()
+    card = tmp_path / "final_rm_model_adapters" / "reward_model.json"
+    monkeypatch.setattr(Pipeline, "load_model", lambda *args, **options: pytest.fail("PPO was started"))
+    card.write_text(json.dumps(CARD.to_json()))
+    with pytest.raises(RewardModelTooWeakError, match=r"0\.700 \[0\.480, 0\.850\] on 20 held-out pairs: not surely above 0\.55") as caught:
+        pipeline.train_ppo()
+    assert caught.value.exit_code == 1
+    card.write_text(json.dumps(replace(CARD, accuracy_low=0.56).to_json()))
+    pipeline.check_reward_model()
 
 
 def pairs(*lengths: tuple[int, int]) -> list[TokenPair]:
