@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from ..evals.config import EvalConfig
 from ..evals.gates import make_gates
 from ..evals.labelling import LABELS, read_labels
+from ..evals.lm_eval_files import import_lm_eval, results_file
 from ..evals.store import read_run
 from ..evals.types import Comparison
 from ..prompts.errors import InputError
@@ -27,7 +29,7 @@ def run_comparison(
     """Copy, decide and report.
 
     Args:
-        base: a run, or an evaluation in one.
+        base: a run, or an evaluation in one, or what lm-eval wrote (`--output_path DIR --log_samples`).
         candidates: the same.
         out: the comparison's folder.
         gates: a gates file or profile; those of the first candidate's run by default.
@@ -36,14 +38,28 @@ def run_comparison(
     Raises:
         InputError: a folder is no finished evaluation, or a gates or labels file is wrong.
     """
-    from ..reports.build import build_report
-
     if labels is not None:
         read_labels(labels)
         if len(candidates) > 1:
             raise InputError(f"--labels belong to one candidate; {len(candidates)} are given", file=labels)
 
-    sources = _labelled([evaluation_folder(path) for path in (base, *candidates)])
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = [_evaluation(path, Path(scratch) / f"{number}" / path.resolve().name) for number, path in enumerate((base, *candidates))]
+        return _compared(_labelled(folders), out, gates, labels)
+
+
+def _evaluation(path: Path, scratch: Path) -> Path:
+    """The evaluation that a path means; lm-eval's own output is read into `scratch` first."""
+    if (path / MANIFEST).exists() or results_file(path) is None:
+        return evaluation_folder(path)
+    folder = scratch / "eval" / "lm-eval"
+    import_lm_eval(path, folder)
+    return folder
+
+
+def _compared(sources: dict[str, Path], out: Path, gates: str | None, labels: Path | None) -> tuple[Comparison, int]:
+    from ..reports.build import build_report
+
     settings = EvalConfig.model_validate(load_gates(gates)) if gates else _settings(next(iter(list(sources.values())[1:])))
     make_gates(settings.gates)
     names = list(sources)

@@ -80,7 +80,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _guarded(arguments: list[str]) -> int:
     try:
-        result: Any = cli.main(arguments or ["--help"], prog_name="truenorth", standalone_mode=False)
+        result: Any = cli.main(arguments or ["--help"], prog_name="truenorth", standalone_mode=False, obj=tuple(arguments))
         return result if isinstance(result, int) else 0
     except click.UsageError as error:
         return console.fail(f"{error.format_message()}\n{_help_hint(error)}", USAGE)

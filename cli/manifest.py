@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 from pydantic import BaseModel, ValidationError
 
 from ..evals.config import EvalConfig
@@ -69,6 +70,7 @@ def build_manifest(
     return {
         "schema_version": SCHEMA_VERSION,
         "command": command,
+        **_arguments(),
         "profile": profile,
         "config": redact(settings),
         "baseline": baseline,
@@ -82,6 +84,13 @@ def build_manifest(
         "attempts": [],
         "volatile": volatile(),
     }
+
+
+def _arguments() -> dict[str, Any]:
+    """What the user typed, where a command line was typed."""
+    context = click.get_current_context(silent=True)
+    typed = context.find_root().obj if context else None
+    return {"argv": redact(list(typed))} if isinstance(typed, tuple) else {}
 
 
 def read_manifest(run: Path) -> dict[str, Any]:

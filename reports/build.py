@@ -26,6 +26,7 @@ from ..evals.types import CandidateComparison, Comparison, EvalRun, Outcome
 from ..prompts.errors import InfrastructureError, InputError
 from ..prompts.files import atomic_write, read_json, read_text, sha256_bytes, to_json
 from .csv_files import csv_files
+from .exports import export_files
 from .html import render_html
 from .json_file import render_json
 from .junit import render_junit
@@ -56,13 +57,14 @@ _STABLE = (
 """What of the manifest is shown: not the clock, not the host, not how often the run was interrupted."""
 
 
-def build_report(run_folder: Path, out: Path | None = None, *, redact: bool = False) -> Comparison:
+def build_report(run_folder: Path, out: Path | None = None, *, redact: bool = False, exports: Sequence[str] = ()) -> Comparison:
     """Decide a run and write its report; a run that is still going on gets one that says so, with what is finished.
 
     Args:
         run_folder: a folder with manifest.json and eval/LABEL/ for every label that the manifest names.
         out: where the files go; RUN/report by default.
         redact: replace texts that may be harmful by their digests (`redact.py`).
+        exports: other tools' formats (`exports.FORMATS`), written to the folder `export` beside the report.
 
     Returns:
         The comparison that the report shows, not redacted.
@@ -80,7 +82,8 @@ def build_report(run_folder: Path, out: Path | None = None, *, redact: bool = Fa
     report = Report(shown, manifest, _run_name(manifest), curves, redact, unfinished, checkpoints, _second(run_folder, comparison))
     place = out or run_folder / "report"
     sections = build_sections(report)
-    _write(place, render(report, sections) | parquet_files(sections))
+    others = {f"export/{name}": text for name, text in export_files(report, exports).items()}
+    _write(place, render(report, sections) | parquet_files(sections) | others)
     if out is None and not unfinished:
         write_model_cards(run_folder, report)
     if unfinished:

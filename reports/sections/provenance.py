@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from ...prompts.files import to_json
@@ -39,14 +40,20 @@ def _command(manifest: Mapping[str, Any]) -> Code | None:
 
 
 def _anywhere(arguments: list[str]) -> list[str]:
-    """The arguments without the folder that this run happened to be written to."""
-    out = list(arguments)
+    """The arguments without the folder that this run happened to be written to, and without the folders of files."""
+    out = [_file(argument) for argument in arguments]
     for index, argument in enumerate(out):
         if argument.startswith("--out="):
             out[index] = "--out=DIR"
         elif argument == "--out" and index + 1 < len(out):
             out[index + 1] = "DIR"
     return out
+
+
+def _file(argument: str) -> str:
+    """`--gates=/home/me/gates.yaml` as `--gates=gates.yaml`."""
+    name, sign, value = argument.rpartition("=")
+    return f"{name}{sign}{PurePath(value).name}" if value.startswith(("/", "~/")) else argument
 
 
 def _facts(manifest: Mapping[str, Any]) -> tuple[Fact, ...]:
