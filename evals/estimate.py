@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .metrics import Metric
+from .metrics.base import Combine
 from .statistics.bootstrap import cluster_bootstrap
 from .statistics.clusters import cluster_difference, cluster_ratio
 from .statistics.interval import Interval, inverted_p
@@ -165,8 +166,25 @@ def _bootstrap(metric: Metric, sides: Sequence[Sequence[ItemValue]], clusters: S
     """Of one side, or of the second minus the first; None where a side's metric does not exist."""
     assert metric.combine is not None
     parts = [sorted({item.part for item in side}) for side in sides]
-    columns = [column for side, names in zip(sides, parts, strict=True) for column in _totals(side, names)]
-    combine = metric.combine
+    totals = np.stack([column for side, names in zip(sides, parts, strict=True) for column in _totals(side, names)], axis=1)
+    replicates = cluster_bootstrap(totals, clusters, _statistic(metric.combine, parts), draws=DRAWS)
+    if not math.isfinite(replicates.value):
+        return None
+    n, n_clusters = len(sides[0]), len(set(clusters))
+    if metric.noise is None or len(sides) > 1:
+        return Estimate("cluster_bootstrap", replicates.basic, n, n_clusters)
+    below, above = metric.noise(*np.split(totals.sum(axis=0), 2))
+    off = [cluster_bootstrap(totals, clusters, _statistic(one, parts), draws=DRAWS) for one in (below, above)]
+
+    def interval(alpha: float) -> Interval:
+        down, up = (one.percentile(alpha).high for one in off)
+        return Interval(replicates.value, max(0.0, replicates.value - down), replicates.value + up)
+
+    return Estimate("cluster_bootstrap", interval, n, n_clusters)
+
+
+def _statistic(combine: Combine, parts: Sequence[Sequence[str]]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """`combine` on totals of one side, or the second side's minus the first's; a side has its parts' values, then their weights."""
 
     def statistic(totals: NDArray[np.float64]) -> NDArray[np.float64]:
         found, start = [], 0
@@ -176,10 +194,7 @@ def _bootstrap(metric: Metric, sides: Sequence[Sequence[ItemValue]], clusters: S
             start += 2 * len(names)
         return found[-1] - found[0] if len(found) > 1 else found[0]
 
-    replicates = cluster_bootstrap(np.stack(columns, axis=1), clusters, statistic, draws=DRAWS)
-    if not math.isfinite(replicates.value):
-        return None
-    return Estimate("cluster_bootstrap", replicates.basic, len(sides[0]), len(set(clusters)))
+    return statistic
 
 
 def _totals(side: Sequence[ItemValue], names: Sequence[str]) -> list[NDArray[np.float64]]:

@@ -14,6 +14,8 @@ from ..types import ItemValue, PairScore, Record
 Source = Literal["records", "pairs", "documents", "groups", "both"]
 Combine = Callable[[Sequence[str], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 """(names of the parts, sums of values, sums of weights), sums of shape (..., parts), to the metric, shape (...,); NaN where it has none."""
+Noise = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Combine, Combine]]
+"""(sums, weights) of the data to what replicates are measured by: distance of the truth below the value, and above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Metric:
     """Whether it rests on a judge's verdicts."""
     combine: Combine | None = None
     """For metrics that are no single ratio: made from the sums of the items' parts, with intervals by cluster bootstrap."""
+    noise: Noise | None = None
+    """For those that noise can only raise: how far below and above the value the truth may lie."""
 
 
 def record_item(record: Record, value: float | None, weight: float = 1.0) -> ItemValue:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..types import ItemValue, PairScore
-from .base import Metric, pair_item
+from .base import Combine, Metric, pair_item
 
 BINS = 15
 PAIRS_PER_BIN = 10
@@ -117,6 +117,23 @@ def _sum_of_sizes(parts: Sequence[str], sums: Floats, weights: Floats) -> Floats
     return np.abs(sums).sum(axis=-1) / weights.sum(axis=-1)
 
 
+def _noise_of_sizes(sums: Floats, weights: Floats) -> tuple[Combine, Combine]:
+    """How far the sum of sizes may be off, from the bins' deviations d in replicates: |e + d| >= |e| + sign(e) d and <= |e| + |d|.
+
+    So the truth lies at most sum |d| below the value and sum sign(e) d above it, whatever the true errors e are: noise adds to the
+    sizes of small errors, and a mirrored bootstrap interval would miss it.
+    """
+    errors = sums / weights
+
+    def below(parts: Sequence[str], sums: Floats, weights: Floats) -> Floats:
+        return np.abs(sums - errors * weights).sum(axis=-1) / weights.sum(axis=-1)
+
+    def above(parts: Sequence[str], sums: Floats, weights: Floats) -> Floats:
+        return (np.sign(errors) * (sums - errors * weights)).sum(axis=-1) / weights.sum(axis=-1)
+
+    return below, above
+
+
 def _expected_sizes(parts: Sequence[str], sums: Floats, weights: Floats) -> Floats:
     return np.sqrt(2 / math.pi * np.maximum(sums, 0.0)).sum(axis=-1) / weights.sum(axis=-1)
 
@@ -166,6 +183,7 @@ METRICS = (
         "Expected calibration error: how far, on average, it is from being right as often as it is sure.",
         "sum over bins of (pairs in bin / pairs) |share right - mean confidence|, up to 15 bins of equal size",
         combine=_sum_of_sizes,
+        noise=_noise_of_sizes,
     ),
     Metric(
         "ece_scaled",
@@ -177,6 +195,7 @@ METRICS = (
         "The same with the temperature that the other half of the pairs asks for.",
         "as ece, with margins over T from the other half",
         combine=_sum_of_sizes,
+        noise=_noise_of_sizes,
     ),
     Metric(
         "ece_floor",
