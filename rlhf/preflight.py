@@ -31,6 +31,10 @@ def check_settings(settings: PPOSettings, scale: RewardScale, *, validates: bool
             f"{processes} processes can't share the {rows} rows of an optimizer step evenly",
             field="ppo.rollout_batch_size", advice=f"Make ppo.rollout_batch_size / ppo.minibatches a multiple of {processes}.",
         )  # fmt: skip
+    if settings.shard_base and processes == 1:
+        raise InputError(
+            "there are no other processes to split the base over", field="ppo.shard_base", advice="Start several with torchrun."
+        )
     if settings.normalize_reward and not scale.scale > 0:
         raise InputError(f"the reward model's scores have a deviation of {scale.scale}: it tells no two responses apart")
     if settings.select == "best_validation" and not (validates and settings.validate_every):

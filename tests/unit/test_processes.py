@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from ppo_worker import RUNS, trainer
+from ppo_worker import RUNS, THREE, trainer
 from safetensors.torch import load_file
 from torch import Tensor
 from truenorth.cli.main import main
 from truenorth.prompts.errors import InputError
+from truenorth.rlhf.preflight import check_settings
 from truenorth.rlhf.processes import Processes
+from truenorth.rlhf.rewards import AS_IT_IS
 from truenorth.rlhf.sharding import equal_chunks
 
 WORKER = Path(__file__).resolve().parents[1] / "ppo_worker.py"
@@ -222,6 +224,13 @@ def test_a_quantised_base_is_not_split(tiny_base: Path):
     model.quantization = "nf4"
     with pytest.raises(InputError, match="quantised to nf4 can't be split"):
         shard_base(model, torch.device("cpu"))
+
+
+def test_a_base_is_not_split_over_one_process():
+    settings = THREE.model_copy(update={"shard_base": True})
+    check_settings(settings, AS_IT_IS, validates=False, processes=2)
+    with pytest.raises(InputError, match=r"ppo\.shard_base: there are no other processes"):
+        check_settings(settings, AS_IT_IS, validates=False, processes=1)
 
 
 def test_every_run_of_the_worker_is_looked_at():
