@@ -1,12 +1,14 @@
-"""Every-Eval-Ever records (eval.schema.json 0.2.1): LABEL.json with the numbers of one model, LABEL.jsonl with its replies.
+"""Every-Eval-Ever records (eval.schema.json 0.3.0), two files a model where that project keeps them: the numbers, and the replies.
 
 Left out: metrics without a better direction (the schema has no place for them), differences between models, replies without a verdict.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 from ...evals.types import EvalRun, MetricResult, Record
 from ...prompts.files import sha256_bytes, to_json
@@ -15,21 +17,22 @@ from ..report import Report
 from ..words import is_rate
 from .names import file_name, overall, task_name
 
-VERSION = "0.2.1"
+VERSION = "0.3.0"
 
 
 def files(report: Report) -> dict[str, str]:
     """Two files for each model."""
     found = {}
     for run in report.runs:
-        name, identity = file_name(run.model.label), f"{report.run}/{_model_id(run)}/0"
+        identity = f"{report.run}/{_model_id(run)}/0"
+        place = f"data/truenorth/{_model_id(run)}/{_uuid(identity)}"
         samples = "".join(to_json(row) + "\n" for row in _samples(run, identity))
-        found[f"{name}.json"] = to_json(_record(report, run, identity, name, samples), indent=1) + "\n"
-        found[f"{name}.jsonl"] = samples
+        found[f"{place}.json"] = to_json(_record(report, run, identity, f"{place}_samples.jsonl", samples), indent=1) + "\n"
+        found[f"{place}_samples.jsonl"] = samples
     return found
 
 
-def _record(report: Report, run: EvalRun, identity: str, name: str, samples: str) -> dict[str, Any]:
+def _record(report: Report, run: EvalRun, identity: str, path: str, samples: str) -> dict[str, Any]:
     versions = report.manifest.get("versions") or {}
     return {
         "schema_version": VERSION,
@@ -46,6 +49,8 @@ def _record(report: Report, run: EvalRun, identity: str, name: str, samples: str
             "name": run.model.label,
             "id": _model_id(run),
             "additional_details": {
+                "deployment_type": "unknown",
+                "model_availability": "unknown",
                 "adapter": run.model.adapter,
                 "adapter_sha256": run.model.adapter_sha256,
                 "model_sha256": run.model.model_sha256,
@@ -56,7 +61,7 @@ def _record(report: Report, run: EvalRun, identity: str, name: str, samples: str
         "evaluation_results": [_result(report, run, row) for row in overall(run) if row.higher_is_better is not None],
         "detailed_evaluation_results": {
             "format": "jsonl",
-            "file_path": f"{name}.jsonl",
+            "file_path": path,
             "hash_algorithm": "sha256",
             "checksum": sha256_bytes(samples.encode()),
             "total_rows": samples.count("\n"),
@@ -113,6 +118,11 @@ def _sample(run: EvalRun, record: Record, identity: str, *, right: bool) -> dict
         "token_usage": {"input_tokens": tokens[0], "output_tokens": tokens[1], "total_tokens": sum(tokens)} if any(tokens) else None,
         "metadata": {"category": prompt.category, "cluster": prompt.cluster, "outcome": outcome},
     }
+
+
+def _uuid(identity: str) -> UUID:
+    """The same for the same evaluation; shaped like a random one, as the format asks."""
+    return UUID(bytes=hashlib.sha256(identity.encode("utf-8", "backslashreplace")).digest()[:16], version=4)
 
 
 def _model_id(run: EvalRun) -> str:

@@ -51,12 +51,13 @@ def test_inspect_logs_hold_the_same_rates_and_every_reply(exported: dict[str, st
 
 
 def test_every_eval_ever_records_hold_the_same_rates_with_their_intervals(exported: dict[str, str]) -> None:
-    record = json.loads(exported["every-eval-ever/ppo.json"])
+    path, _ = sorted(path for path in exported if path.startswith("every-eval-ever/data/truenorth/truenorth/ppo/"))
+    record = json.loads(exported[path])
     [found] = [item for item in record["evaluation_results"] if item["evaluation_name"] == "harmful_t1.0/refusal_rate"]
     assert found["score_details"]["score"] == value_of("refusal_rate", "harmful", "t1.0")
     assert found["metric_config"]["lower_is_better"] is False
     assert found["score_details"]["uncertainty"]["confidence_interval"]["confidence_level"] == 0.95
-    rows = [json.loads(line) for line in exported["every-eval-ever/ppo.jsonl"].splitlines()]
+    rows = [json.loads(line) for line in exported["every-eval-ever/" + record["detailed_evaluation_results"]["file_path"]].splitlines()]
     assert len(rows) == record["detailed_evaluation_results"]["total_rows"] > 400
     assert {row["evaluation_id"] for row in rows} == {record["evaluation_id"]}
 
