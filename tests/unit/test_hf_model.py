@@ -121,6 +121,22 @@ def test_the_output_layer_gets_no_slice(model: TransformersModel):
     assert seen == [False, True]
 
 
+def test_positions_of_prompts_never_reach_the_output_layer(model: TransformersModel, items: Any):
+    rows: list[int] = []
+    hook = model.base.causal.get_output_embeddings().register_forward_pre_hook(lambda _, x: rows.append(x[0].numel() // x[0].shape[-1]))
+    n = sum(len(response) for _, response in items)
+    with model.base.active("ppo"):
+        model.score_tokens(items)
+    model.sequence_kl(items, adapter="ppo")
+    assert rows == [n, n, n]
+    rows.clear()
+    model.sample([[1, 5, 6, 7], [1, 7]], [(0, "a", 0), (0, "b", 0)], temperature=1.0, max_new_tokens=1, adapter=None)
+    assert rows == [2]
+    model.token_rewards(items)
+    assert rows == [2]
+    hook.remove()
+
+
 # -- log-probabilities (I2, I3)
 
 
@@ -284,7 +300,7 @@ def test_gradients_reach_the_active_adapter_alone(tiny_base: Path, tiny_policy: 
     model.base.set_trainable("a", True)
     model.base.set_trainable("b", True)
     with model.base.active("a"):
-        model.score_tokens(items).logprobs.sum().backward()
+        model.score_tokens(items)
     assert all(p.grad is not None for p in model.base.parameters("a").values())
     others = {name: p for name, p in model.base.causal.named_parameters() if ".a." not in name}
     assert all(p.grad is None for p in others.values())
