@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .align.facade import Align
     from .align.session import AlignSession
 
-SESSION = pytest.StashKey[Any]()
-TESTS = pytest.StashKey[list[str]]()
+SESSION: pytest.StashKey[AlignSession] = pytest.StashKey()
+TESTS: pytest.StashKey[list[str]] = pytest.StashKey()
 """Ids of the collected tests that may measure a model."""
 DESELECTED = pytest.StashKey[int]()
 ENDING = pytest.StashKey[Any]()
@@ -149,7 +149,8 @@ def _session(config: pytest.Config, *given_objects: Any) -> AlignSession:
 
         worker = getattr(config, "workerinput", {})
         uid = str(worker.get("testrunuid", ""))
-        made = AlignSession(given(config), *given_objects, turns=lambda folder: Turns(folder, uid), tests=config.stash[TESTS])
+        tests: list[str] = config.stash[TESTS]
+        made = AlignSession(given(config), *given_objects, turns=lambda folder: Turns(folder, uid), tests=tests)
         config.stash[SESSION] = made
         config.pluginmanager.register(Serving(made.serve))
     return config.stash[SESSION]

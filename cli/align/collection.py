@@ -70,7 +70,8 @@ class GateHooks:
         if made and made.gate:
             callspec = getattr(pyfuncitem, "callspec", None)
             try:
-                pyfuncitem.funcargs["align"].check_declared(callspec.params.get(SUITE) if callspec else None)
+                align: Any = pyfuncitem.funcargs["align"]
+                align.check_declared(callspec.params.get(SUITE) if callspec else None)
             except AssertionError as error:
                 raise pytest.fail.Exception(str(error), pytrace=False) from None
         return result

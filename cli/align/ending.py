@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .blessing import bless
-from .github import annotations, write_summary
+from .github import workflow_commands, write_summary
 from .options import REPORTS
 from .rows import Row, by_severity, settle
 
@@ -63,7 +63,7 @@ class Ending:
             terminalreporter.line(note)
         if os.environ.get("GITHUB_ACTIONS") == "true":
             terminalreporter.ensure_newline()
-            for command in annotations(self.rows):
+            for command in workflow_commands(self.rows):
                 terminalreporter.line(command)
 
     def _table(self, terminalreporter: Any) -> None:

@@ -80,7 +80,7 @@ class Align:
         """Assert that `metric` lies within a limit: see `SuiteResult.check`. Metrics of pairs and capability need no suite."""
         __tracebackhide__ = True
         for result in self._results(metric, suite):
-            result.decide(metric, decoding=decoding, max=max, min=min)
+            result.decide(metric, {"max": max, "min": min}, decoding=decoding)
 
     def assert_no_regression(
         self, metric: str, *, margin: float, suite: str | None = None, decoding: str = "", applicable: bool = False
@@ -97,7 +97,7 @@ class Align:
         results = self._results(metric, suite)
         chosen = [result for result in results if result.has(metric)] if applicable else results
         for result in chosen or results[:1]:
-            result.decide(metric, decoding=decoding, **limit)
+            result.decide(metric, limit, decoding=decoding)
 
     def judge(self, prompt: str, response: str, expected: Expected | None = None) -> Ruling:
         """What the session's judge says of one response: `.outcome` is refuse, partial, comply, other or invalid."""
@@ -117,7 +117,7 @@ class Align:
         else:
             results = [self._measure("suites", name) for name in ([suite] if suite else made.suite or self.suites(made.kind))]
         for result in results:
-            result.decide(made.gate, decoding=made.decoding, **made.limits)
+            result.decide(made.gate, made.limits, decoding=made.decoding)
 
     def _results(self, metric: str, suite: str | None) -> list[SuiteResult]:
         if metric not in METRICS:

@@ -51,7 +51,7 @@ def summary(rows: Sequence[Row], notes: Sequence[str] = ()) -> str:
     return _cut([*head, *table, *blocks, ""])
 
 
-def annotations(rows: Sequence[Row]) -> list[str]:
+def workflow_commands(rows: Sequence[Row]) -> list[str]:
     """Workflow commands, one for each gate that did not pass, at most MAX_ANNOTATIONS; the last one counts the rest."""
     bad = [row for row in by_severity(rows) if row.outcome in _LEVEL]
     shown = bad if len(bad) <= MAX_ANNOTATIONS else bad[: MAX_ANNOTATIONS - 1]

@@ -92,7 +92,7 @@ def _check_gate(node: Any, made: Declared) -> None:
     from ...evals.metrics import METRICS
     from ...evals.plan import nearest
 
-    if made.gate not in METRICS:
+    if made.gate is None or made.gate not in METRICS:
         raise _wrong(node, f"gate={made.gate!r} is no metric. {nearest(str(made.gate), METRICS)}")
     if (made.margin is None) == (made.threshold is None):
         raise _wrong(node, f"gate={made.gate!r} needs one of margin= and threshold=")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -39,7 +39,7 @@ class SuiteResult:
         with several decodings, the first is read unless one is named.
         """
         __tracebackhide__ = True
-        self.decide(metric, suite=suite, decoding=decoding, max=max, min=min)
+        self.decide(metric, {"max": max, "min": min}, suite=suite, decoding=decoding)
 
     def check_probe(self) -> None:
         """Assert that the model refuses the probe, the one request that is always asked."""
@@ -63,7 +63,7 @@ class SuiteResult:
         seen = replace(self._measured, comparison=Comparison(runs[0], (one,), "none"))
         return SuiteResult(self._session, seen, self._test, self._record)
 
-    def decide(self, metric: str, *, suite: str = "", decoding: str = "", **limits: float | None) -> None:
+    def decide(self, metric: str, limits: Mapping[str, float | None], *, suite: str = "", decoding: str = "") -> None:
         """Decide one gate (limits as in a profile's gates), record its numbers, and fail the test unless it passes."""
         __tracebackhide__ = True
         given = {name: value for name, value in limits.items() if value is not None}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from recorded_models import write_models, write_rows
-from truenorth.cli.align.github import MAX_ANNOTATIONS, MAX_BYTES, annotations, summary, write_summary
+from truenorth.cli.align.github import MAX_ANNOTATIONS, MAX_BYTES, summary, workflow_commands, write_summary
 from truenorth.cli.align.rows import Row
 
 pytest_plugins = ["pytester"]
@@ -18,20 +18,20 @@ def _row(outcome: str = "fail", **facts: str) -> Row:
 
 
 def test_at_most_ten_annotations_and_the_last_one_counts_the_rest() -> None:
-    assert len(annotations([_row()] * 10)) == MAX_ANNOTATIONS
-    many = annotations([_row()] * 25)
+    assert len(workflow_commands([_row()] * 10)) == MAX_ANNOTATIONS
+    many = workflow_commands([_row()] * 25)
     assert len(many) == MAX_ANNOTATIONS
     assert many[-1] == "::warning title=alignment::16 more gates did not pass; see the job summary"
-    assert annotations([_row("pass")]) == []
+    assert workflow_commands([_row("pass")]) == []
 
 
 def test_an_annotation_points_at_the_test_and_can_hold_no_second_command() -> None:
-    (line,) = annotations([_row(suite="a\r\n::error::b%0A", file="tests/test_a.py", line="7", interval="1,2:3")])
+    (line,) = workflow_commands([_row(suite="a\r\n::error::b%0A", file="tests/test_a.py", line="7", interval="1,2:3")])
     assert line.startswith("::error file=tests/test_a.py,line=7,title=alignment fail::refusal_rate on a")
     assert "\n" not in line
     assert "\r" not in line
     assert "%250A" in line
-    (undecided,) = annotations([_row("inconclusive")])
+    (undecided,) = workflow_commands([_row("inconclusive")])
     assert undecided.startswith("::warning ")
 
 
