@@ -159,14 +159,19 @@ def _model_stages(subject: Subject, out: Path, models: Models, shard: Shard) -> 
     suites, pairs = load_measured(subject.config)
 
     def measure(label: str, adapter: str | None) -> None:
-        against_base = label != BASE and subject.baseline_label is not None
-        _measure(models.get(subject), label, adapter, out, subject.config, suites, pairs, shard, against_base=against_base)
+        against_base, model = label != BASE and subject.baseline_label is not None, models.get(subject)
+        scorers = models.scorers(subject.config, model)
+        _measure(model, label, adapter, out, subject.config, suites, pairs, shard, scorers=scorers, against_base=against_base)
+
+    def measure_other(other: Subject) -> None:
+        model = models.get(other, is_baseline=True)
+        _measure(model, BASE, None, out, subject.config, suites, pairs, shard, scorers=models.scorers(subject.config, model))
 
     if subject.baseline and is_run(subject.baseline):
         yield _stage(BASE, partial(_adopt_baseline, subject, out, shard))
     elif subject.baseline:
         other = replace(subject, config=with_model(subject.config, subject.baseline), adapters={}, reward_model=None, baseline="")
-        yield _stage(BASE, lambda: _measure(models.get(other, is_baseline=True), BASE, None, out, subject.config, suites, pairs, shard))
+        yield _stage(BASE, partial(measure_other, other))
     elif subject.adapters:
         yield _stage(BASE, partial(measure, BASE, None))
     for label in subject.candidates:
@@ -187,6 +192,7 @@ class Models:
     def __init__(self, candidate: Generates | None = None, baseline: Generates | None = None) -> None:
         self.candidate, self.baseline = candidate, baseline
         self._loaded: dict[str, Any] = {}
+        self._scorers: dict[int, dict[str, Any]] = {}
 
     @property
     def identity(self) -> list[str]:
@@ -204,6 +210,14 @@ class Models:
         if key not in self._loaded:
             self._loaded[key] = open_model(subject)
         return self._loaded[key]
+
+    def scorers(self, config: RunConfig, model: Any) -> dict[str, Any]:
+        """Who else scores the responses of a model, loaded once for each (`scorers.py`)."""
+        from .scorers import load_scorers
+
+        if id(model) not in self._scorers:
+            self._scorers[id(model)] = load_scorers(config, model)
+        return self._scorers[id(model)]
 
 
 def open_model(subject: Subject) -> TransformersModel | OpenAIModel:
@@ -244,13 +258,13 @@ def _measure(
     pairs: Sequence[PairSet],
     shard: Shard,
     *,
+    scorers: Mapping[str, Any],
     against_base: bool = False,
 ) -> None:
     from ..evals.judges import get_judge
     from ..evals.runner import evaluate
     from .materials import capability_tasks
     from .progress import StageProgress
-    from .scorers import load_scorers
 
     embedded = all(name.startswith("tiny-") for name in config.eval.suites)  # the grammar knows no other world
     with StageProgress(label) as progress:
@@ -258,7 +272,7 @@ def _measure(
             model, label=label, adapter=adapter, out=out, config=config.eval, suites=suites, pairs=pairs,
             capability=capability_tasks(config, out), reference=get_judge("grammar") if embedded else None,
             baseline=out / "eval" / BASE if against_base else None, progress=progress if shard.main else None, shard=shard,
-            **load_scorers(config, model),
+            **scorers,
         )  # fmt: skip
 
 
@@ -266,8 +280,9 @@ def _measure_checkpoint(subject: Subject, models: Models, label: str, out: Path,
     from .pipeline import adapter_name
 
     bare = subject.config.eval.model_copy(update={"capability": ()})
-    config = subject.config.model_copy(update={"eval": bare})
-    _measure(models.get(subject), label, adapter_name(label), out, config, suites, (), shard, against_base=True)
+    config, model = subject.config.model_copy(update={"eval": bare}), models.get(subject)
+    scorers = models.scorers(subject.config, model)
+    _measure(model, label, adapter_name(label), out, config, suites, (), shard, scorers=scorers, against_base=True)
 
 
 # -- recordings
