@@ -6,7 +6,7 @@
 
 Sources: XSTest completions (CC-BY-4.0), GPTFuzz's labelled responses (MIT), HarmBench's validation set (MIT). Validation leaves out whole
 models and whole sources, never rows. Needs scikit-learn, which lm-eval brings; the judge itself doesn't. Deterministic: same data, same
-library versions, same bytes.
+library versions, same bytes; one thread, whatever the environment says.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from safetensors.numpy import save
 from scipy.sparse import csr_matrix, hstack, vstack
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from truenorth.evals.agreement import cohen_kappa
 from truenorth.evals.judges import Item, get_judge, judge_each
 from truenorth.evals.judges.classifier import CARD, HIT_SCALE, WEIGHTS
@@ -258,4 +259,5 @@ def sparse(indices: Sequence[Sequence[int]], width: int, power: float) -> csr_ma
 
 if __name__ == "__main__":
     csv.field_size_limit(1 << 24)
-    main()
+    with threadpool_limits(1):
+        main()
