@@ -142,8 +142,10 @@ def test_metrics_are_fractions_and_absent_is_empty(built: tuple[Comparison, dict
     comparison, files = built
     rows = rows_of(files["metrics.csv"])
     models = {run.model.label: run for run in (comparison.baseline, comparison.candidates[0].candidate) if run}
-    assert len(rows) == sum(len(run.metrics) for run in models.values())
+    both = comparison.candidates[0].paired
+    assert len(rows) == sum(len(run.metrics) for run in models.values()) + len(both)
     in_run = {(label, m.metric, m.suite, m.subset, m.decoding): m for label, run in models.items() for m in run.metrics}
+    in_run |= {("ppo", m.metric, m.suite, m.subset, m.decoding): m for m in both}
     for row in rows:
         result = in_run[row["model"], row["metric"], row["suite"], row["subset"], row["decoding"]]
         assert row["value"] == ("" if result.value is None else repr(result.value))
@@ -379,3 +381,35 @@ def test_reports_need_no_training_stack() -> None:
     code = "import sys, truenorth.reports.build, truenorth.reports.terminal; print(*sorted(sys.modules))"
     loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
     assert not loaded & {"torch", "transformers", "peft", "lm_eval", "datasets", "pandas", "pyarrow"}
+
+
+def test_beyond_the_cap_the_page_says_where_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("truenorth.reports.sections.flips.MAX_CHARACTERS", 100_000)
+    whole = report_of(example_comparison())
+    base, tuned = (
+        replace(
+            run, records=tuple(replace(r, generation=replace(r.generation, response=f"{'word ' * 200}{r.prompt.id}")) for r in run.records)
+        )
+        for run in (example_run("base"), example_run("ppo"))
+    )
+    files = report_of(compare(base, [tuned], GATES))
+    assert len(files["report.html"]) < len(whole["report.html"]) + 200_000
+    held = re.search(r"The page holds ([\d,]+); samples\.csv has all", files["report.html"])
+    total = re.search(r'data-total="(\d+)"', files["report.html"])
+    assert held
+    assert total
+    assert 20 < int(held[1].replace(",", "")) < int(total[1])
+    assert files["samples.csv"].count("word " * 200) == len(base.records) + len(tuned.records)
+
+
+def test_the_verdict_stands_before_everything_that_is_big(built: tuple[Comparison, dict[str, str]]) -> None:
+    page = built[1]["report.html"]
+    assert page.index("data-verdict") < 40_000
+    assert page.rindex("<script>") > page.index("</main>")
+
+
+def test_the_command_to_reproduce_names_no_folder_of_this_machine() -> None:
+    typed = ["eval", "--replay", "/home/me/secret/a.jsonl", "--gates=/home/me/gates.yaml", "--out", "/tmp/x", "-o", "a.b=1"]
+    page = report_of(example_comparison(), manifest={**example_manifest(), "argv": typed})["report.html"]
+    assert "truenorth eval --replay a.jsonl --gates=gates.yaml --out DIR -o a.b=1" in page
+    assert "/home/me" not in page
