@@ -34,6 +34,7 @@ from .stages.judge import judge_all, judge_cards
 from .stages.score import score
 from .store import attach_rows, generation_journal, read_run_card, write_prompts, write_run
 from .types import Decoding, EvalRun
+from .worst_pairs import write_worst
 
 
 def evaluate(
@@ -113,6 +114,7 @@ def evaluate(
     run = attach_rows(job.folder, run)
     run = replace(run, metrics=measure(run))
     if shard.main:
+        write_worst(job.folder, run.pairs, pairs)
         write_run(job.folder, run)
     shard.meet()
     return run
