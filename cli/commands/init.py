@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def command(folder: Path) -> int:
     try:
         for target, text in files.items():
             atomic_write(target, text)
-            console.out(str(target))
+            console.out(os.path.relpath(target))
     except OSError as error:
         raise InputError(f"can't be written: {error.strerror}", file=folder) from None
     console.say(f"Next: pytest {folder}")
@@ -39,12 +40,14 @@ def command(folder: Path) -> int:
 def _files(folder: Path) -> Iterator[tuple[Path, str]]:
     for source in sorted(path for path in STARTER.iterdir() if path.is_file()):
         yield folder / source.name, source.read_text(encoding="utf-8")
-    root = _repository(folder.absolute())
+    root = _repository(folder)
     for source in sorted((STARTER / "workflows").iterdir()):
         tests = folder.absolute().relative_to(root).as_posix()
         yield root / WORKFLOWS / source.name, source.read_text(encoding="utf-8").replace(PLACE, tests)
 
 
 def _repository(folder: Path) -> Path:
-    """The repository that a folder is in; the folder itself where it is in none."""
-    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), folder)
+    """The repository that a folder is in, or will be: where there is none, the working folder for DIR below it, else DIR itself."""
+    whole = folder.absolute()
+    inside = not folder.is_absolute() and ".." not in folder.parts
+    return next((place for place in (whole, *whole.parents) if (place / ".git").exists()), Path.cwd() if inside else whole)

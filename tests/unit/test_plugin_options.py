@@ -111,3 +111,20 @@ def test_a_session_says_what_was_left_out(pytester: pytest.Pytester, files: Path
     told = result.stdout
     told.fnmatch_lines(["*needs --align-reward-model and --align-pairs", "*needs --align-capability"])
     told.fnmatch_lines(["SKIPPED*test_needs.py:*needs --align-baseline, --align-adapter or --align-compare", "*needs --align-adapter"])
+
+
+@pytest.mark.parametrize(
+    ("place", "folder", "root"), [(".git", "a/alignment", "."), ("", "alignment", "."), ("a/.git", "a/alignment", "a")]
+)
+def test_init_puts_the_workflow_where_the_repository_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, folder: str, root: str
+) -> None:
+    from truenorth.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    if place:
+        (tmp_path / place).mkdir(parents=True)
+    assert main(["init", folder]) == 0
+    workflow = (tmp_path / root / ".github" / "workflows" / "alignment.yml").read_text()
+    assert f"pytest {Path(folder).relative_to(root).as_posix()} --junitxml" in workflow
+    assert main(["init", folder]) == 4
