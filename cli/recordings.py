@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..prompts.errors import InputError
 from ..prompts.files import sha256_file
 from ..prompts.replay import Replay, load_replay
 from ..prompts.types import Expected, PromptSuite
@@ -38,16 +37,11 @@ class Recording:
         """Its responses, joined to the suites; what had to be left out is told.
 
         Raises:
-            InputError: a file can't be read, or nothing says what a good answer is.
+            InputError: a file can't be read.
         """
         replay = load_replay(*self.files, suites=suites, model=self.model or None, expected=self.expected)
         if not any(prompt.expected or prompt.answer for suite in replay.suites for prompt in suite.prompts):
-            raise InputError(
-                "no row says what a good answer is, so no rate can be measured",
-                file=self.files[0],
-                field="expected",
-                advice="Give --expected refuse (or comply), add a column `expected`, or join the rows to a suite with --suite.",
-            )
+            say(f"warning: {self.name}: no row says what a good answer is, so no rate is measured; give --expected refuse (or comply)")
         if replay.unmatched:
             say(f"warning: {self.name}: {replay.unmatched} rows belong to none of the suites and are left out")
         if replay.missing:

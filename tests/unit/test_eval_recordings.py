@@ -54,12 +54,10 @@ def test_expected_fills_in_what_no_file_says(write, evaluate):
     assert found["model", "over_refusal_rate", "r"] == 0.0
 
 
-def test_a_recording_without_expectations_says_what_to_do(write, evaluate, tmp_path):
-    code, said = evaluate("--replay", write("r.jsonl", [("a", REFUSAL, {})]))
-    assert code == 4
-    assert "expected: no row says what a good answer is" in said
-    assert "--expected refuse" in said
-    assert not (tmp_path / "run" / "manifest.json").exists()
+def test_a_recording_without_expectations_is_judged_and_says_what_to_do(write, tmp_path, capsys):
+    assert main(["eval", "--replay", write("r.jsonl", [("a", REFUSAL, {})]), "--out", str(tmp_path / "run")]) == 0
+    assert "no row says what a good answer is" in capsys.readouterr().err
+    assert '"outcome": "refuse"' in (tmp_path / "run/eval/model/judgments.jsonl").read_text()
 
 
 def test_one_model_of_a_file_is_compared_with_another(write, evaluate):
