@@ -91,7 +91,7 @@ def write_labels(path: Path, items: Sequence[ToLabel], base: EvalRun, tuned: Eva
     for item in items:
         for side, records in sides.items():
             found = records[item.item]
-            cells = (found.suite, found.prompt.id, found.generation.sample, decoding, repr(item.probability))
+            cells = (for_csv_cell(found.suite), for_csv_cell(found.prompt.id), found.generation.sample, decoding, repr(item.probability))
             texts = (for_csv_cell(text) for text in (found.prompt.text, found.generation.response))
             writer.writerow((side, *cells, *texts, ""))
     atomic_write(path, buffer.getvalue())
@@ -147,5 +147,11 @@ def _label(row: Mapping[str, object]) -> Label:
         probability = math.nan
     if not 0 < probability <= 1:
         raise RowError(f"{row.get('probability')!r} is no probability", "probability", "Leave this column as it was written.")
-    item = f"{row.get('suite')}/{row.get('id')}#{row.get('sample')}"
+    item = f"{_unguarded(row.get('suite'))}/{_unguarded(row.get('id'))}#{row.get('sample')}"
     return Label(str(row["side"]), item, str(row.get("decoding")), probability, outcome)
+
+
+def _unguarded(cell: object) -> str:
+    """The text of which `for_csv_cell` made a cell."""
+    text = str(cell)
+    return text[1:] if text.startswith("'") and for_csv_cell(text[1:]) == text else text

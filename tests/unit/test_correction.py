@@ -217,3 +217,13 @@ def test_labels_of_other_runs_are_refused(tmp_path):
     labelled(path, items_to_label(base, tuned, budget=4), base, tuned, lambda row: "comply")
     with pytest.raises(InputError, match="not in these runs"):
         corrected_difference(run_of("a", ["comply"] * 2), run_of("b", ["comply"] * 2), "over_refusal_rate", read_labels(path))
+
+
+def test_ids_that_a_spreadsheet_would_run_come_back(tmp_path):
+    base, tuned = run_of("base", ["comply"] * 2), run_of("ppo", ["refuse"] * 2)
+    firsts = [(run, run.records[0]) for run in (base, tuned)]
+    named = [replace(run, records=(replace(row, prompt=replace(row.prompt, id="=1+1")),)) for run, row in firsts]
+    path = tmp_path / "labels.csv"
+    rows = labelled(path, items_to_label(*named, budget=1), *named, lambda row: "comply")
+    assert {row["id"] for row in rows} == {"'=1+1"}
+    assert corrected_difference(*named, "over_refusal_rate", read_labels(path)).delta.value == 0.0
