@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,25 +33,18 @@ class Ending:
     def __init__(self, options: Mapping[str, str], rows: Sequence[Row], *, exit_status: int, deselected: int = 0) -> None:
         self.rows = settle(rows)
         self.notes: list[str] = []
-        turned = [new for old, new in zip(rows, self.rows, strict=True) if new.outcome == "fail" and old.outcome != "fail"]
         self.exit_status = exit_status
-        if turned and options.get("inconclusive") == "warn":
-            names = ", ".join(f"{row.metric} on {row.suite}" for row in turned)
-            self._fail(f"{len(turned)} undecided gates fail after Holm's correction over the whole session: {names}")
         if "save" in options:
             saved, note = bless(options, self.rows, exit_status=self.exit_status, deselected=deselected)
             self.notes.append(note)
-            if not saved:
-                self._fail()
+            self.exit_status = exit_status or (0 if saved else FAILED)
+        folder = Path(options.get("report", REPORTS))
+        shutil.rmtree(folder / ".turns", ignore_errors=True)
         if self.rows:
             try:
-                write_summary(self.rows, Path(options.get("report", REPORTS)), self.notes)
+                write_summary(self.rows, folder, self.notes)
             except OSError as error:
                 self.notes.append(f"the summary could not be written: {error.strerror}")
-
-    def _fail(self, note: str = "") -> None:
-        self.notes += [note] if note else []
-        self.exit_status = self.exit_status or FAILED
 
     def show(self, terminalreporter: Any) -> None:
         """The table and notes; in GitHub Actions the annotations, too."""

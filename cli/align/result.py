@@ -14,7 +14,7 @@ from ...evals.config import GateConfig
 from ...evals.gates import decide, make_gates
 from ...evals.metrics import METRICS
 from ...evals.safe_text import for_terminal, for_xml
-from ...evals.types import CandidateComparison, Comparison, GateDecision
+from ...evals.types import CandidateComparison, Comparison, EvalRun, GateDecision
 from .evidence import SHOWN, discordant_pairs, failure_text, judge_error, smallest_effect, words, worst_items
 from .rows import Row
 from .session import AlignSession, Measured, skip, told
@@ -120,9 +120,16 @@ class SuiteResult:
             "p_value": alone.p_adjusted, "p_adjusted": decision.p_adjusted, "mde": smallest_effect(decision, measured) if is_gate else None,
             "lost": pairs and pairs[0], "gained": pairs and pairs[1], "judge": self.run.judge, "kappa": kappa, "bias": bias,
             "reason": decision.reason or (measured.no_baseline if outcome == "no_baseline" else ""),
+            "model": _card(self.run), "baseline": _card(measured.comparison.baseline),
             "part": measured.part, "asked": measured.suite, "report": measured.report,
             "folder": measured.folder / "eval" / self.run.model.label,
         }  # fmt: skip
         told_ = {name: "" if fact is None else for_xml(re.sub(r"\s+", " ", str(fact))) for name, fact in facts.items()}
         worst = "" if outcome == "pass" or not is_gate else "\n".join(worst_items(decision, measured)[:SHOWN])
         return Row(outcome, gate.metric, evidence=worst, **told_)
+
+
+def _card(run: EvalRun | None) -> str:
+    """Name, adapter and the beginning of the digest of a measured model."""
+    card = run and run.model
+    return " ".join(part for part in (card.model, card.adapter, (card.adapter_sha256 or card.model_sha256)[:12]) if part) if card else ""
