@@ -4,7 +4,7 @@
 
 Near 0 and 1 Wilson's coverage has dips, down to .84 for nominal .95 at every n: with a few events its near limit lies too close. There
 `rate_interval` takes the one-sided exact limit instead, which is the further one for up to about ten events; the idea is that of Brown,
-Cai and DasGupta 2001 (Statistical Science 16: 101-133, 4.1.1), without their table of cases. `benchmarks/coverage.py` prints both.
+Cai and DasGupta 2001 (Statistical Science 16: 101-133), without their table of cases. `benchmarks/coverage.py` prints both.
 
 Source: Wilson 1927; the clustered form replaces n by the effective sample size p(1-p) / Var(p) and z by t with G - 1 degrees of
 freedom (Korn and Graubard 1998; Dean and Pagano 2015).
