@@ -75,7 +75,12 @@ class Subject:
         inputs: dict[str, Any] = {what: _content(path) for what, path in files.items()}
         recorded = {"replay": self.replay, "baseline replay": self.baseline_replay}
         inputs |= {what: recording.facts() for what, recording in recorded.items() if recording}
-        return {**facts, "baseline": self.baseline or None, "inputs": inputs}
+        return {**facts, "baseline": self.baseline or _named(self.baseline_replay), "inputs": inputs}
+
+
+def _named(recording: Recording | None) -> str | None:
+    """A recording as the user gave it."""
+    return ", ".join([*map(str, recording.files), *([recording.model] if recording.model else [])]) if recording else None
 
 
 def _content(path: Path) -> str:
