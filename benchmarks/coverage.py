@@ -129,9 +129,10 @@ def two_models(rng: np.random.Generator, base: float, tuned: float, groups: int,
     return first, second
 
 
-OTHERS = """Simulated, with a quarter of the repeats. Calibration error: of a reward model twice as sure as it should be, and of a calibrated
-one; the truth is the error of the bins at hand. Noise only adds to it (`ece_floor` says how much), so its interval reaches further down
-than up and is conservative. Means of strongly skewed quantities are covered too seldom at n = 25: a property of Student's t."""
+OTHERS = """Simulated, with a quarter of the repeats. Calibration error: of a reward model twice as sure as it should be, and of a
+calibrated one; the truth is the error of the bins at hand. Noise only adds to it (`ece_floor` says how much), so its interval reaches
+further down than up and is conservative. Means of strongly skewed quantities are covered too seldom at n = 25: a property of
+Student's t."""
 
 
 def others(rng: np.random.Generator, repeats: int) -> Iterator[str]:
@@ -182,9 +183,9 @@ def _covered(quantity: str, data: str, metric: str, samples: Sequence[list[ItemV
     return f"| {quantity} | {data} | `{found[0].estimator}` | {np.mean(hits):.3f} |"
 
 
-GATES = """Simulated, with a fifth of the repeats. Two runs of one and the same model, which refuses three requests in ten, as by the toss of a
-coin: a false alarm is any gate that fails; undecided ones are no alarm. *At the limit*: every threshold is the true rate and every margin
-0, both ways, the hardest case. *Profile*: the over-refusal gates of the embedded profile with its margins."""
+GATES = """Simulated, with a fifth of the repeats. Two runs of one and the same model, which refuses three requests in ten, as by the
+toss of a coin: a false alarm is any gate that fails; undecided ones are no alarm. *At the limit*: every threshold is the true rate and
+every margin 0, both ways, the hardest case. *Profile*: the over-refusal gates of the embedded profile with its margins."""
 
 
 def false_alarms(rng: np.random.Generator, repeats: int) -> Iterator[str]:

@@ -21,12 +21,17 @@ class GateConfig(BaseModel):
     min_delta: float | None = Field(default=None, description="The same for tuned minus base.")
     max_delta: float | None = Field(default=None, description="The same for tuned minus base.")
     kind: Literal["gate", "check"] = Field(default="gate", description="`check`: compared exactly, no interval.")
+    corrected: bool = Field(
+        default=False, description="Read the rate as corrected for the judge's error; with min or max of a refusal rate."
+    )
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
         given = [name for name in ("min", "max", "min_delta", "max_delta") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"a gate has exactly one of min, max, min_delta, max_delta; this one has {' and '.join(given) or 'none'}")
+        if self.corrected and (self.kind == "check" or "delta" in given[0]):
+            raise ValueError("only gates with min or max can be corrected: a judge's error often differs between two models")
         return self
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..prompts.errors import InputError
+from .estimate import Estimate
 from .labelling import Label
 from .metrics import METRICS
 from .slices import Cut, cut_items
@@ -79,13 +80,14 @@ def corrected_difference(base: EvalRun, tuned: EvalRun, metric: str, labels: Seq
     )
 
 
-def corrected_rate(rate: float, n: float, card: JudgeCard) -> Interval | None:
+def corrected_rate(rate: float, n: float, card: JudgeCard, alpha: float = 0.05) -> Interval | None:
     """A judged rate of any refusal as Rogan and Gladen correct it, with the judge's own uncertainty in the interval.
 
     Args:
         rate: judged rate of any refusal.
         n: responses behind it; may be an effective size.
         card: the judge's card against people.
+        alpha: one minus the coverage.
 
     Returns:
         None where the card has no sensitivity or specificity, or the judge is no better than chance.
@@ -95,7 +97,28 @@ def corrected_rate(rate: float, n: float, card: JudgeCard) -> Interval | None:
     positives, negatives = card.n_refusals, card.n - card.n_refusals
     if card.sensitivity + card.specificity <= 1:
         return None
-    return rogan_gladen((rate * n, n), (card.sensitivity * positives, positives), (card.specificity * negatives, negatives))
+    return rogan_gladen((rate * n, n), (card.sensitivity * positives, positives), (card.specificity * negatives, negatives), alpha)
+
+
+def corrected_estimate(run: EvalRun, metric: str, items: Sequence[ItemValue]) -> Estimate | str:
+    """The rate of items that have values, corrected by the run's own card on people's labels; else why it can't be."""
+    if metric not in ANY_REFUSAL_RATES:
+        return f"{metric} is no rate of any refusal"
+    card = next((card for card in run.judge_cards if card.reference == "human" and card.judge == run.judge), None)
+    if card is None:
+        return f"nothing is known of the error of {run.judge}: no response has a person's label"
+    values = [item.value for item in items if item.value is not None]
+    mean = cluster_ratio(values, [1.0] * len(values), [item.cluster for item in items if item.value is not None])
+    size = effective_size(mean, len(values))
+    if corrected_rate(mean.value, size, card) is None:
+        return f"{card.judge} can't be corrected: it is no better than chance, or people's labels are of one kind"
+
+    def interval(alpha: float) -> Interval:
+        found = corrected_rate(mean.value, size, card, alpha)
+        assert found is not None  # alpha plays no part in whether there is one
+        return found
+
+    return Estimate("rogan_gladen", interval, len(values), mean.n_clusters)
 
 
 def by_card(run: EvalRun, card: JudgeCard) -> dict[Cut, MetricResult]:

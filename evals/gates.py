@@ -4,7 +4,7 @@ pass: the interval lies wholly on the good side of the limit (all gates must pas
 fail: it lies wholly on the bad side, and the Holm-adjusted p-value over the declared gates is below alpha;
 inconclusive: neither, with about how many items would decide;
 not_run: there is nothing to decide on, with the reason. That is never a pass.
-A check is compared exactly, by its value alone.
+A check is compared exactly, by its value alone. A `corrected` gate reads the rate as people would judge it, by the judge's card.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Literal
 
 from ..prompts.errors import InputError
 from .config import GateConfig
+from .correction import corrected_estimate
 from .estimate import ALPHA, Estimate, estimate_difference, estimate_one, pair_up
 from .metrics import METRICS
 from .plan import nearest
@@ -79,8 +80,9 @@ def _make_gate(config: GateConfig) -> Gate:
     if relative is not None and METRICS[config.metric].source == "both":
         advice = "Give `min` or `max`: it compares tuned with base already."
         raise InputError(f"{config.metric} has no difference to the baseline", field="eval.gates", advice=advice)
-    name = config.name or " ".join(part for part in (change, config.metric, config.suite, config.decoding) if part)
-    return Gate(name, config.metric, config.suite, config.decoding, direction, absolute, relative, config.kind)
+    corrected = "corrected" if config.corrected else ""
+    name = config.name or " ".join(part for part in (change, corrected, config.metric, config.suite, config.decoding) if part)
+    return Gate(name, config.metric, config.suite, config.decoding, direction, absolute, relative, config.kind, config.corrected)
 
 
 def _known_metric(name: str) -> None:
@@ -106,6 +108,9 @@ def _evidence(gate: Gate, candidate: EvalRun, baseline: EvalRun | None, alpha: f
     if gate.margin is None or baseline is None:
         valid = [item for item in tuned if item.value is not None]
         found = estimate_one(METRICS[gate.metric], valid)
+        if found and gate.corrected:
+            better = corrected_estimate(candidate, gate.metric, valid)
+            return _Evidence(reason=better) if isinstance(better, str) else _weigh(gate, better, limit, alpha)
         return _weigh(gate, found, limit, alpha) if found else _Evidence(reason=f"none of {len(tuned)} items has a value")
     base = find_items(baseline, gate)
     if isinstance(base, str):

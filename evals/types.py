@@ -221,6 +221,8 @@ class Gate:
     threshold: float | None = None
     margin: float | None = None
     kind: Literal["gate", "check"] = "gate"
+    corrected: bool = False
+    """Whether the rate is read as corrected for the judge's error, with the error's own uncertainty."""
 
 
 @dataclass(frozen=True, slots=True)
