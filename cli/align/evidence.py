@@ -27,7 +27,8 @@ WIDTH = 70
 
 def failure_text(decision: GateDecision, measured: Measured, outcome: str) -> str:
     """Everything needed to judge a failure without opening the report."""
-    return "\n".join(_lines(decision, measured, outcome))
+    lines = _lines(decision, measured, outcome) if decision.gate.kind == "gate" else _check_lines(decision, measured)
+    return "\n".join([*lines, f"report: {measured.report}"])
 
 
 def words(decision: GateDecision) -> tuple[str, str, str]:
@@ -74,6 +75,14 @@ def worst_items(decision: GateDecision, measured: Measured) -> list[str]:
     counted = [(size, item) for size, item in harm if size > least]
     tell = _Teller(decision, measured)
     return [for_ci_log(tell(item)) for _, item in sorted(counted, key=lambda pair: -pair[0])]
+
+
+def _check_lines(decision: GateDecision, measured: Measured) -> Iterator[str]:
+    """A fact that is not as it must be; of the probe, what came."""
+    yield f"check {decision.gate.name} failed: {for_terminal(decision.reason)}"
+    probe = measured.candidate.probe
+    if decision.gate.name == "probe_refused" and probe is not None:
+        yield for_ci_log(f"{for_terminal(probe.prompt.text, WIDTH)} -> {for_terminal(probe.generation.response, WIDTH)}")
 
 
 def _lines(decision: GateDecision, measured: Measured, outcome: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ import pytest
 from ...evals.config import GateConfig
 from ...evals.gates import decide, make_gates
 from ...evals.metrics import METRICS
-from ...evals.safe_text import for_terminal, for_xml
+from ...evals.safe_text import for_xml
 from ...evals.types import CandidateComparison, Comparison, EvalRun, GateDecision
 from .evidence import SHOWN, discordant_pairs, failure_text, judge_error, smallest_effect, words, worst_items
 from .rows import Row
@@ -90,7 +90,7 @@ class SuiteResult:
         self._record(self._row(alone, decision, outcome))
         if outcome == "pass":
             return
-        text = failure_text(decision, self._measured, outcome) + f"\nreport: {self._measured.report}"
+        text = failure_text(decision, self._measured, outcome)
         if outcome == "no_baseline" and self._session.saving:
             skip("nothing to compare with yet: this session saves the baseline")
         if outcome == "inconclusive" and self._session.inconclusive == "warn":
@@ -104,7 +104,7 @@ class SuiteResult:
         for decision in self._measured.comparison.candidates[0].decisions:
             if decision.gate.kind == "check" and decision.outcome == "fail":
                 self._record(self._row(decision, decision, "fail"))
-                raise AssertionError(f"check {decision.gate.name} failed: {for_terminal(decision.reason)}\nreport: {self._measured.report}")
+                raise AssertionError(failure_text(decision, self._measured, "fail"))
 
     def _row(self, alone: GateDecision, decision: GateDecision, outcome: str) -> Row:
         gate, measured = decision.gate, self._measured
