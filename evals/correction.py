@@ -201,7 +201,9 @@ def _as_result(metric: str, suite: str, decoding: str, found: Interval, pairs: S
 
 
 def _limits(found: Interval) -> tuple[float | None, float | None]:
-    return (None, None) if math.isnan(found.low) else (found.low, found.high)
+    if math.isnan(found.low) or found.low == found.high:  # no variation was seen: a width of zero would be a claim
+        return None, None
+    return found.low, found.high
 
 
 def _pairs(base: EvalRun, tuned: EvalRun, metric: str, decoding: str, suite: str) -> list[Pair]:

@@ -121,8 +121,7 @@ def test_labels_go_out_and_come_back(tmp_path):
     assert len(rows) == 2 * len(items)
     assert all(row["response"].startswith("'=") for row in rows)
     found = corrected_difference(base, tuned, "over_refusal_rate", read_labels(path)).delta
-    assert found.ci_low <= 0 <= found.ci_high  # the judge says +33 points; people say that nothing was refused
-    assert found.value < 0.2
+    assert found.value == pytest.approx(0.0)  # the judge says +33 points; people say that nothing was refused
 
 
 def test_drawing_is_repeatable():
@@ -172,6 +171,15 @@ def test_labels_of_every_item_give_peoples_rates_and_difference(tmp_path):
     assert [item.probability for item in items] == [1.0] * 6
     assert (found.base.value, found.tuned.value, found.delta.value) == pytest.approx((1 / 6, 2 / 6, 1 / 6))
     assert (found.tuned.estimator, found.delta.n) == ("ppi", 6)
+    assert found.delta.ci_low < 1 / 6 < found.delta.ci_high
+
+
+def test_a_sample_without_any_variation_gives_no_interval(tmp_path):
+    base, tuned = run_of("base", ["comply"] * 20), run_of("ppo", ["comply"] * 20)
+    path = tmp_path / "labels.csv"
+    labelled(path, items_to_label(base, tuned, budget=10), base, tuned, lambda row: "comply")
+    found = corrected_difference(base, tuned, "over_refusal_rate", read_labels(path))
+    assert (found.delta.value, found.delta.ci_low, found.delta.ci_high, found.base.ci_low) == (0.0, None, None, None)
 
 
 def test_a_sample_weighs_the_judges_errors_by_their_probability(tmp_path):
