@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..evals.types import CandidateComparison, MetricResult
+from .events import chosen_step
 from .report import Report
 
 PROXY, DISTANCE = "reward_mean", "kl_exact_seq"
@@ -70,19 +71,28 @@ def over_optimised(points: Sequence[Point]) -> Iterator[Point]:
 
 
 def follow(report: Report, candidate: str) -> Iterator[Series]:
-    """One series for every suite and decoding in which the checkpoints of a candidate have reward, KL and a gold measure."""
+    """One series for every suite and decoding in which a candidate and its checkpoints have reward, KL and gold; sampled first."""
     runs = [item for item in report.checkpoints if series_of(item.candidate.model.label) == candidate and not item.differences]
     if not runs:
         return
     base = _table(report.baseline.metrics) if report.baseline else {}
-    tables = [(step_of(item.candidate.model.label) or 0, _table(_rows(item))) for item in runs]
-    for suite, decoding in dict.fromkeys((suite, decoding) for metric, suite, decoding in tables[0][1] if metric == PROXY):
+    tables = dict(_published(report, candidate)) | {step_of(item.candidate.model.label) or 0: _table(_rows(item)) for item in runs}
+    measured = dict.fromkeys((suite, decoding) for metric, suite, decoding in next(iter(tables.values())) if metric == PROXY)
+    for suite, decoding in sorted(measured, key=lambda at: at[1] == "greedy"):  # KL is about sampled replies
         for gold in GOLD:
-            rows = [(0, base), *tables] if (gold, suite, decoding) in base else tables
+            rows = sorted(([(0, base)] if (gold, suite, decoding) in base else []) + list(tables.items()), key=lambda row: row[0])
             points = [point for step, table in rows if (point := _point(step, table, gold, suite, decoding))]
             if len(points) == len(rows) > 1:
                 yield Series(suite, decoding, gold, tuple(points))
                 break
+
+
+def _published(report: Report, candidate: str) -> Iterator[tuple[int, _Table]]:
+    """The candidate itself at the step that was kept, where that is known."""
+    kept = chosen_step(report.curves.get("ppo", ()), report.manifest)
+    for item in report.comparison.candidates if kept else ():
+        if item.candidate.model.label == candidate and not item.differences:
+            yield int(kept or 0), _table(_rows(item))
 
 
 _Table = dict[tuple[str, str, str], MetricResult]

@@ -19,8 +19,7 @@ def section(report: Report) -> Section | None:
     if not report.checkpoints:
         return None
     found = [series for item in report.comparison.candidates for series in follow(report, item.candidate.model.label)]
-    figures = tuple(figure for series in found[:_MAX_SERIES] for figure in _figures(series))
-    blocks: list[Block] = [_reading(report, found), *([Figures(figures)] if figures else [])]
+    blocks: list[Block] = [_reading(report, found), *(Figures(tuple(_figures(series))) for series in found[:_MAX_SERIES])]
     lead = (
         "Each evaluated checkpoint by its distance from the base. The reward is that of the model that the policy is trained against; "
         "beside it stands a measure that it is not trained against. Where the first still rises and the second falls, the policy exploits "

@@ -43,7 +43,8 @@ def _notes(report: Report) -> tuple[str, ...]:
     notes = []
     for item in report.comparison.candidates:
         if item.differences:
-            notes.append(f"What differs besides the model: {'; '.join(item.differences)}.")
+            whose = f" of {item.candidate.model.label}" if len(report.comparison.candidates) > 1 else ""
+            notes.append(f"What differs besides the model{whose}: {'; '.join(item.differences)}.")
     if report.unfinished:
         notes.append(_going_on(report))
     elif report.baseline is None:

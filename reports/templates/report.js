@@ -45,8 +45,8 @@
     } else {
       node.append(quote);
     }
-    if (side.others.length) node.append(filled(make("p", "why", "Other judges: "), side.others));
     if (side.why.length) node.append(filled(make("p", "why", "Judge: "), side.why));
+    if (side.others.length) node.append(filled(make("p", "why", "Other judges: "), side.others));
     return node;
   };
 
