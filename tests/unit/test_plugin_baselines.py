@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from recorded_models import record, should_refuse, suite_rows, write_models
+from truenorth.cli.align.blessing import bless
+from truenorth.cli.align.rows import Row
 
 pytest_plugins = ["pytester"]
 
@@ -68,7 +70,6 @@ def test_a_new_version_needs_a_reason_and_says_what_changed(pytester: pytest.Pyt
     [
         ("bad", [], "*1 of 2 gates did not pass (over_refusal_rate on mine: fail)"),
         ("good", ["-k", "over"], "*the session was partial: 1 of its tests were deselected"),
-        ("good", ["--align-limit=30"], "*"),
     ],
 )
 def test_a_session_that_failed_or_was_partial_is_not_saved(
@@ -78,6 +79,21 @@ def test_a_session_that_failed_or_was_partial_is_not_saved(
     assert result.ret == 1
     result.stdout.fnmatch_lines([f"baseline main was not saved: {reason}"])
     assert not (files / STORE).exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "status", "reason"),
+    [
+        ([Row("pass", "refusal_rate")], {"limit": "30"}, 0, "the session was partial: --align-limit 30"),
+        ([Row("pass", "refusal_rate")], {}, 2, "the session did not end well (exit status 2)"),
+        ([Row("no_baseline", "refusal_rate")], {}, 0, "no gate was decided"),
+        ([], {}, 0, "no gate was decided"),
+    ],
+)
+def test_what_is_never_saved(tmp_path: Path, rows: list[Row], options: dict[str, str], status: int, reason: str) -> None:
+    saved, note = bless({"save": "main", "report": str(tmp_path), **options}, rows, exit_status=status, deselected=0)
+    assert (saved, note) == (False, f"baseline main was not saved: {reason}")
+    assert not any(tmp_path.iterdir())
 
 
 def test_an_undecided_session_is_not_saved_even_where_it_only_warns(pytester: pytest.Pytester, files: Path) -> None:
