@@ -82,10 +82,11 @@ class Pipeline:
     def train_reward(self) -> None:
         """2. Train the reward model."""
         from ..prompts.pairs import write_quarantine
+        from ..rlhf.processes import is_main
         from ..rlhf.reward_model import RewardModelTrainer
 
         materials = self.materials
-        if materials.quarantined is not None:
+        if materials.quarantined is not None and is_main():
             write_quarantine(self.out / "train" / "quarantine.jsonl", materials.quarantined.quarantined)
         result = RewardModelTrainer(
             self.base, materials.training_pairs, self.config.reward_model, self.config.model, out=self.out, seed=self.config.seed,

@@ -40,6 +40,16 @@ def accelerator_for(device: torch.device, report_to: Sequence[str] = (), out: Pa
     return Accelerator(cpu=cpu, log_with=list(report_to) or None, project_dir=None if out is None else str(out / "trackers"))
 
 
+def launched() -> int:
+    """Processes that the launcher started; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this process writes the files."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class Processes:
     """What the training code needs of an Accelerator.
 
@@ -73,7 +83,7 @@ class Processes:
         """The rows of all processes, in the order that `share` took them from. Shapes: (n, ...) -> (n * world, ...), on the CPU."""
         if self.world == 1:
             return x.cpu()
-        parts = self._gather(x).unflatten(0, (self.world, len(x)))
+        parts: Tensor = self._gather(x).unflatten(0, (self.world, len(x)))
         return parts.transpose(0, 1).flatten(0, 1).contiguous()
 
     def gather_responses(self, responses: Sequence[tuple[int, ...]], width: int) -> list[tuple[int, ...]]:

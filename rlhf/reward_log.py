@@ -9,7 +9,6 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from .interrupts import Interrupt
 from .logs import StepLog, TimingLog
 
 COLUMNS = (
@@ -21,19 +20,25 @@ class RewardLog(TrainerCallback):
     """One row per optimizer step.
 
     Args:
-        log: columns as `COLUMNS`.
+        log: columns as `COLUMNS`; None in all processes but the main one.
         timing: gets the seconds of each step.
         progress: show a bar on stderr.
         on_epoch: called with the number of finished epochs.
         save_every: steps between checkpoints.
-        interrupt: asked after every step; when somebody wants to stop, the step is saved and training ends.
+        stop: asked after every step, in every process; when it is true, the step is saved and training ends.
     """
 
     def __init__(
-        self, log: StepLog, timing: TimingLog, progress: bool, on_epoch: Callable[[int], None], save_every: int, interrupt: Interrupt
+        self,
+        log: StepLog | None,
+        timing: TimingLog,
+        progress: bool,
+        on_epoch: Callable[[int], None],
+        save_every: int,
+        stop: Callable[[], bool],
     ) -> None:
         self.log, self.timing, self.progress, self.on_epoch = log, timing, progress, on_epoch
-        self.save_every, self.interrupt = save_every, interrupt
+        self.save_every, self.stop = save_every, stop
         self._bar: tqdm[Any] | None = None
         self._start = 0.0
 
@@ -50,9 +55,10 @@ class RewardLog(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Ask for a checkpoint where one is due."""
-        if state.global_step % self.save_every == 0 or self.interrupt.requested:
+        stop = self.stop()
+        if state.global_step % self.save_every == 0 or stop:
             control.should_save = True
-        if self.interrupt.requested:
+        if stop:
             control.should_training_stop = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
@@ -60,7 +66,8 @@ class RewardLog(TrainerCallback):
         if not logs or "loss" not in logs:
             return
         row = {"step": state.global_step} | {name: logs.get(name) for name in COLUMNS[1:]}
-        self.log.append(row)
+        if self.log is not None:
+            self.log.append(row)
         self.timing.write(state.global_step, "step", time.perf_counter() - self._start)
         if self._bar is not None:
             self._bar.set_postfix(loss=logs["loss"], accuracy=logs.get("accuracy"), refresh=False)

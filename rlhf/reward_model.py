@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,10 +34,12 @@ from .learner import assert_float32
 from .length_baseline import length_baseline
 from .logs import StepLog, TimingLog
 from .lora import lora_config
+from .processes import Processes, is_main, launched
 from .publish import adapter_config, card_base, publish_adapter
 from .reward_card import NAME, RewardCard, canaries
 from .reward_data import TokenPair, split_pairs, tokenize_pairs
 from .reward_log import COLUMNS, RewardLog
+from .schedule import exact_div
 from .trackers import check_installed
 
 N_CANARIES = 4
@@ -87,7 +89,7 @@ class RewardModelTrainer:
     ) -> None:
         check_installed(settings.report_to)
         self.settings, self.model_settings, self.out, self.seed = settings, model_settings, out, seed
-        self.device, self.progress = torch.device(device), progress
+        self.device, self.progress, self.main = torch.device(device), progress and is_main(), is_main()
         self.folder = find_model(base)
         self.tokenizer = load_tokenizer(self.folder)
         template = MistralTemplate(self.tokenizer)
@@ -106,16 +108,17 @@ class RewardModelTrainer:
 
         Raises:
             InputError: the checkpoint is damaged or of another run.
-            KeyboardInterrupt: Ctrl-C or SIGTERM came; the step was finished and saved.
+            KeyboardInterrupt: Ctrl-C or SIGTERM came to any process; the step was finished and saved.
         """
         model = self._new_model()
         steps = self._fit(model)
         model.eval()
         card = self._card(model)
         folder = self.out / "final_rm_model_adapters"
-        self._save(model, folder, card)
-        write_json(self.out / "train" / VALIDATION, self._validation_facts(card))
-        shutil.rmtree(self._checkpoint, ignore_errors=True)
+        if self.main:
+            self._save(model, folder, card)
+            write_json(self.out / "train" / VALIDATION, self._validation_facts(card))
+            shutil.rmtree(self._checkpoint, ignore_errors=True)
         return RewardModelResult(folder, card, steps, card.accuracy_low >= self.settings.min_accuracy)
 
     def _validation_facts(self, card: RewardCard) -> dict[str, Any]:
@@ -148,16 +151,19 @@ class RewardModelTrainer:
         return self.out / "rm_model_adapters" / "resume"
 
     def _fit(self, model: Any) -> int:
-        timing = TimingLog(self.out / "train" / "timing.csv", "reward")
+        timing = TimingLog(self.out / "train" / "timing.csv" if self.main else None, "reward")
         trainer = self._trainer(model)
         done = trainer.steps_done()
+        processes = Processes(trainer.accelerator)
+        processes.agree(self._identity() | {"checkpoint": str(done)})
         with (
-            StepLog(self.out / "train" / "reward.csv", COLUMNS, keep=done) as log,
+            StepLog(self.out / "train" / "reward.csv", COLUMNS, keep=done) if self.main else nullcontext() as log,
             timing.measure(0, "train"),
             deferred_interrupts() as interrupt,
         ):
             every = self.settings.save_every
-            trainer.add_callback(RewardLog(log, timing, self.progress, lambda n: self._save_epoch(model, n), every, interrupt))
+            stop = lambda: processes.any(interrupt.requested)  # noqa: E731
+            trainer.add_callback(RewardLog(log, timing, self.progress, lambda n: self._save_epoch(model, n), every, stop))
             with quiet():
                 trainer.train(resume_from_checkpoint=str(self._checkpoint) if done else None)
         if trainer.state.global_step < trainer.state.max_steps:
@@ -201,7 +207,9 @@ class RewardModelTrainer:
             output_dir=str(self.out / "rm_model_adapters"),
             learning_rate=s.learning_rate,
             per_device_train_batch_size=s.batch_size,
-            gradient_accumulation_steps=s.gradient_accumulation,
+            gradient_accumulation_steps=exact_div(
+                s.gradient_accumulation, launched(), "the number of processes", "reward_model.gradient_accumulation"
+            ),
             num_train_epochs=s.epochs,
             lr_scheduler_type="linear",
             center_rewards_coefficient=s.center_coefficient or None,
@@ -244,7 +252,8 @@ class RewardModelTrainer:
         return scores[0::2], scores[1::2]
 
     def _save_epoch(self, model: Any, epoch: int) -> None:
-        self._save(model, self.out / "rm_model_adapters" / f"epoch-{epoch}", None)
+        if self.main:
+            self._save(model, self.out / "rm_model_adapters" / f"epoch-{epoch}", None)
 
     def _save(self, model: Any, folder: Path, card: RewardCard | None) -> None:
         from peft import get_peft_model_state_dict

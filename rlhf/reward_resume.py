@@ -58,6 +58,8 @@ class ResumableRewardTrainer(RewardTrainer):  # type: ignore[misc]
         return step
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if not self.is_world_process_zero():
+            return
         assert self.optimizer is not None  # both are made before the first step
         assert self.lr_scheduler is not None
         temporary = self.checkpoint.with_name(f".{self.checkpoint.name}.tmp")

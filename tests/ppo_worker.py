@@ -18,8 +18,10 @@ import torch
 from ppo_runs import SETTINGS, make_prompts
 from truenorth.evals.models.hf import TransformersModel
 from truenorth.prompts.errors import InputError
-from truenorth.prompts.types import Prompt
+from truenorth.prompts.types import Message, PreferencePair, Prompt
+from truenorth.rlhf.config import LoraSettings, ModelSettings, RewardModelSettings
 from truenorth.rlhf.ppo import PPOTrainer
+from truenorth.rlhf.reward_model import RewardModelTrainer
 
 THREE = SETTINGS.model_copy(update={"steps": 3, "save_every": 99, "learning_rate": 3e-4, "value_learning_rate": 1e-3})
 """12 optimizer steps. AdamW divides a gradient near 0 by its own size: rounding moves such a parameter by a part of its rate."""
@@ -96,13 +98,24 @@ def seen(make: Callable[[], PPOTrainer]) -> dict[str, Any]:
     return {"steps": result.steps, "brake": result.brake, "tokens": tokens, "policy": made.model.base.tensors_sha256("default")}
 
 
+def train_reward_model(base: Path, out: Path) -> None:
+    """Two optimizer steps of 8 pairs each, without dropout, whose noise each process would draw for itself."""
+    pairs = [PreferencePair(f"p{i}", (Message("user", f"tell me {i}"),), f"yes {i} good", "no bad") for i in range(20)]
+    settings = RewardModelSettings(
+        learning_rate=1e-4, batch_size=2, gradient_accumulation=4, save_every=1, lora=LoraSettings(r=4, dropout=0.0)
+    )
+    model = ModelSettings(name="base", dtype="float32")
+    RewardModelTrainer(base, pairs[:16], settings, model, out=out, seed=1, validation=pairs[16:], progress=False).train()
+
+
 def main() -> None:
-    """All runs, in their order."""
+    """All runs, in their order, and a reward model."""
     torch.set_num_threads(1)
     base, reward_model, out = map(Path, sys.argv[1:4])
     for run in sys.argv[4:] or RUNS:
         found = seen(lambda run=run: trainer(base, reward_model, out, run))  # type: ignore[misc]
         (out / f"{run}.{RANK}.json").write_text(json.dumps(found))
+    train_reward_model(base, out / "reward")
     torch.distributed.destroy_process_group()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from ppo_worker import RUNS, THREE, trainer
+from ppo_worker import RUNS, THREE, train_reward_model, trainer
 from safetensors.torch import load_file
 from torch import Tensor
 from truenorth.cli.main import main
@@ -76,11 +76,11 @@ def rows(run: Path) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     ("run", "reference"), [("plain", "plain"), ("critic", "critic"), ("sharded", "plain"), ("global_mean", "global_mean")]
 )
-def test_two_processes_end_where_one_does(both: Path, alone: Path, run: str, reference: str):
+def test_i6_two_processes_end_where_one_does(both: Path, alone: Path, run: str, reference: str):
     assert distance(both / run, alone / reference) <= ALIKE
 
 
-def test_means_over_each_process_alone_would_have_been_noticed(both: Path, alone: Path):
+def test_i6_is_broken_by_means_over_each_process_alone(both: Path, alone: Path):
     """The cause that the test above is for, planted."""
     assert distance(both / "local_mean", alone / "global_mean") > 100 * ALIKE
 
@@ -109,6 +109,24 @@ def test_one_process_writes_and_leaves_the_same_files(both: Path, alone: Path):
     assert left == expected
     timing = (both / "plain" / "train" / "timing.csv").read_text().splitlines()
     assert len(timing) == len((alone / "plain" / "train" / "timing.csv").read_text().splitlines())
+
+
+def test_a_reward_model_of_two_processes_is_that_of_one(both: Path, tiny_base: Path, tmp_path: Path):
+    train_reward_model(tiny_base, tmp_path)
+    adapters = [
+        Path("final_rm_model_adapters") / "adapter_model.safetensors",
+        Path("rm_model_adapters") / "epoch-1" / "adapter_model.safetensors",
+    ]
+    for name in adapters:
+        ours, theirs = load_file(both / "reward" / name), load_file(tmp_path / name)
+        assert ours.keys() == theirs.keys()
+        assert max(float((ours[key] - theirs[key]).abs().max()) for key in ours) <= ALIKE
+    with (both / "reward" / "train" / "reward.csv").open() as mine, (tmp_path / "train" / "reward.csv").open() as stream:
+        for a, b in zip(csv.DictReader(mine), csv.DictReader(stream), strict=True):
+            names = a.keys() - {"min_reward", "max_reward"}  # TRL takes them over the micro-batches of all processes together
+            assert {name: float(a[name]) for name in names} == pytest.approx({name: float(b[name]) for name in names}, rel=1e-3, abs=1e-4)
+    left, expected = ({str(p.relative_to(out)) for p in out.rglob("*")} for out in (both / "reward", tmp_path))
+    assert left == expected
 
 
 # -- ending and going on
@@ -151,7 +169,7 @@ def test_a_process_that_accelerate_starts_alone_is_refused(monkeypatch: pytest.M
 @pytest.mark.slow
 def test_the_command_trains_in_two_processes_what_it_trains_in_one(tiny_base: Path, tmp_path: Path, one_thread: None):
     pairs = tmp_path / "pairs.jsonl"
-    words = ["cats", "dogs", "tea", "cake", "sun", "moon"]
+    words = [f"{a} {b}" for a in ("cats", "dogs", "tea") for b in ("one", "two", "three", "four")]
     rows = [{"prompt": f"tell me about {word}", "chosen": "yes sure", "rejected": "no sorry"} for word in words]
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ppo = {"steps": 2, "rollout_batch_size": 4, "max_new_tokens": 4, "learning_rate": 3e-4, "lora": {"r": 4}}
@@ -159,16 +177,18 @@ def test_the_command_trains_in_two_processes_what_it_trains_in_one(tiny_base: Pa
         "profile": "mistral-7b",
         "model": {"name": str(tiny_base), "dtype": "float32", "threads": 1},
         "data": {"name": str(pairs), "pairs": None},
-        "reward_model": {"validation_fraction": 0.3, "min_accuracy": 0.0, "lora": {"r": 4}},
+        "reward_model": {
+            "batch_size": 1,
+            "gradient_accumulation": 2,
+            "validation_fraction": 1 / 3,
+            "min_accuracy": 0.0,
+            "lora": {"r": 4, "dropout": 0.0},
+        },
         "ppo": ppo,
         "eval": {"suites": ["benign"], "pairs": [], "capability": [], "gates": []},
     }
     (tmp_path / "small.yaml").write_text(json.dumps(profile))
     command = ["train", "ppo", str(tmp_path / "small.yaml"), "--out"]
-    early = launch_command([*command, str(tmp_path / "two")])
-    assert early.returncode != 0
-    assert "reward is not trained yet, which one process does" in early.stderr
-    assert main(["train", "reward", *command[2:], str(tmp_path / "two")]) == 0
     done = launch_command([*command, str(tmp_path / "two")])
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("ppo: 2 steps") == 1

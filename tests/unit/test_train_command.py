@@ -44,8 +44,6 @@ def test_a_run_in_several_processes_is_refused(tmp_path: Path, capsys: pytest.Ca
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["run", "tiny", "--out", str(tmp_path / "run")]) == 4
     assert "`truenorth run` is for one process, and 2 were started" in capsys.readouterr().err
-    assert main(["train", "reward", "tiny", "--out", str(tmp_path / "run")]) == 4
-    assert "`truenorth train reward` is for one process" in capsys.readouterr().err
 
 
 CARD = RewardCard(
