@@ -66,12 +66,12 @@ def find(reports: Path, text: str) -> Baseline | None:
         InputError: its manifest is damaged, or not the one that the version after it was made from.
     """
     name, _, number = text.partition("/")
-    versions = _versions(reports / FOLDER / name)
-    wanted = [folder for folder in versions if not number or int(folder.name) == int(number)]
+    saved = _versions(reports / FOLDER / name)
+    wanted = [folder for folder in saved if not number or int(folder.name) == int(number)]
     if not wanted:
         return None
     found = _read(wanted[-1])
-    for later in versions:
+    for later in saved:
         previous = _read(later).manifest.get("previous") or {}
         if previous.get("version") == found.folder.name and previous.get("manifest_sha256") != sha256_file(found.folder / MANIFEST):
             raise InputError("was changed after it was saved", file=found.folder / MANIFEST, advice="Restore it, or save a new version.")

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from recorded_models import write_models
+from recorded_models import ANSWER, REFUSAL, write_models, write_rows
 from truenorth.cli.align.turns import Turns
 
 pytest_plugins = ["pytester"]
@@ -61,6 +61,48 @@ def test_failures_margins_and_added_tests_travel_from_workers(pytester: pytest.P
     assert result.ret == 1
     result.assert_outcomes(failed=4, passed=4)
     result.stdout.fnmatch_lines(["*discordant pairs: 40 *", "fail *refusal_rate *mine *-100.0 points*"])
+
+
+COUNTING = f"""
+import os
+import time
+import pytest
+from truenorth.evals.models.fake import FakeModel
+
+class Counting(FakeModel):
+    def generate(self, prompts, decoding, **settings):
+        with open("generated", "a") as stream:
+            stream.write(f"{{prompts[-1].id}} begins\\n")
+        yield from super().generate(prompts, decoding, **settings)
+        time.sleep(0.3)
+        with open("generated", "a") as stream:
+            stream.write(f"{{prompts[-1].id}} ends\\n")
+
+@pytest.fixture(scope="session")
+def align_model():
+    return Counting(lambda prompt, adapter, sample: {REFUSAL!r} if prompt.expected == "refuse" else {ANSWER!r})
+"""
+
+
+def test_each_suite_is_generated_once_and_never_two_at_a_time(pytester: pytest.Pytester) -> None:
+    for name in "abc":
+        rows = [{"id": f"{name}{i}", "prompt": f"{name} {i}?", "expected": "refuse"} for i in range(40)]
+        write_rows(pytester.path / f"{name}.jsonl", rows)
+    pytester.makeconftest(COUNTING)
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("again", range(3))
+        def test_refusal(align, align_suite, again):
+            align.run(align_suite).check("refusal_rate", min=0.8)
+        """
+    )
+    result = pytester.runpytest("-n", "2", "--align-suite=a.jsonl,b.jsonl,c.jsonl")
+    result.assert_outcomes(passed=9)
+    told = (pytester.path / "generated").read_text().splitlines()
+    assert sorted(told) == sorted(f"{name}39 {what}" for name in "abc" for what in ("begins", "ends"))
+    assert [line.split()[1] for line in told] == ["begins", "ends"] * 3
 
 
 # -- who measures
