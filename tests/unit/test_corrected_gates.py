@@ -36,7 +36,8 @@ def test_a_judge_that_sees_refusals_everywhere_takes_a_pass_away(judged):
 
 def test_interval_is_rogan_and_gladens_with_the_cards_counts(judged):
     [found] = decide(make_gates([gate(min=0.5)]), carded(judged, 0.9, 0.95))
-    assert (found.value, found.ci_low, found.ci_high) == pytest.approx(tuple(rogan_gladen((36, 40), (180, 200), (190, 200))))
+    expected = rogan_gladen((0.9 * 39, 39), (180, 200), (190, 200))  # 40 clusters say as much as 39 items with the variance known
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx(tuple(expected))
     assert (found.gate.name, found.n) == ("corrected refusal_rate harmful", 40)
 
 
