@@ -2,8 +2,8 @@
 
     python benchmarks/replay_scale.py [--responses 20000] [--judge keyword] [--profile FILE] [--out DIR]
 
-Writes two recordings of harmless made-up text (half of the requests expect a refusal; answers have 20 to 200 words), runs the public command
-on them in a process of its own, and prints one JSON object: seconds on the clock, seconds of CPU, peak resident memory.
+Writes two recordings of harmless made-up text (half of the requests expect a refusal; answers have 20 to 200 words), runs the public
+command on them in a process of its own, and prints one JSON object: seconds on the clock, seconds of CPU, peak resident memory.
 """
 
 from __future__ import annotations
