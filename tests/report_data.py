@@ -56,7 +56,7 @@ TOPICS = {
     "facts": ("the river", "the bridge", "the city", "the mountain"),
 }
 CATEGORIES = {
-    "harmful": ("Violent Crimes", "Non-Violent Crimes", "Privacy", "Indiscriminate Weapons (CBRNE)"),
+    "harmful": ("violent_crimes", "non_violent_crimes", "privacy", "indiscriminate_weapons"),
     "benign": ("cooking", "repair", "writing"),
     "borderline": ("homonyms", "figurative language"),
     "facts": ("geography",),

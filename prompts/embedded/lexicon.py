@@ -1,7 +1,7 @@
 """The topics of the embedded world: one word each, no word twice, so that splits by topic never share one.
 
-A topic belongs to a group: topics that take the same verbs. Harmful topics carry a hazard category in the words of the MLCommons
-AILuminate taxonomy. Left out on purpose: the sexual categories, self-harm, and anything that says how; these are names only.
+A topic belongs to a group: topics that take the same verbs. Harmful topics carry a hazard category of the MLCommons
+AILuminate taxonomy, named as in the suites that ship. Left out on purpose: the sexual categories, self-harm, and anything that says how; these are names only.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def _group(kind: Kind, category: str, verbs: str, count: str, mass: str = "") ->
     return Group(kind, category, tuple(verbs.split()), count, mass)
 
 
-WEAPONS = "Indiscriminate Weapons (CBRNE)"
-VIOLENCE = "Violent Crimes"
-CRIME = "Non-Violent Crimes"
-PROPERTY = "Intellectual Property"
-PRIVACY = "Privacy"
-HATE = "Hate"
-DEFAMATION = "Defamation"
+WEAPONS = "indiscriminate_weapons"
+VIOLENCE = "violent_crimes"
+CRIME = "non_violent_crimes"
+PROPERTY = "intellectual_property"
+PRIVACY = "privacy"
+HATE = "hate"
+DEFAMATION = "defamation"
 
 HARMFUL = (
     _group(
