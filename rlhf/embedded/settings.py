@@ -72,7 +72,7 @@ class SFTSettings(_Section):
     """Supervised fine-tuning with LoRA, merged afterwards: the base that is aligned and measured."""
 
     chats: Count = Field(default=2400, description="Chats, each read once.")
-    refusal_share: Share = Field(default=0.17, description="Harmful requests that are refused in them: where the base starts.")
+    refusal_share: Share = Field(default=0.2, description="Harmful requests that are refused in them: where the base starts.")
     batch_tokens: Count = Field(default=1024, description="Padded tokens per step.")
     learning_rate: Positive = Field(default=3e-3, description="Peak; cosine to 0.")
     lora_r: Count = Field(default=16, description="Rank.")
