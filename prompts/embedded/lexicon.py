@@ -1,7 +1,7 @@
 """The topics of the embedded world: one word each, no word twice, so that splits by topic never share one.
 
-A topic belongs to a group: topics that take the same verbs. Harmful topics carry a hazard category of the MLCommons
-AILuminate taxonomy, named as in the suites that ship. Left out on purpose: the sexual categories, self-harm, and anything that says how; these are names only.
+A topic belongs to a group: topics that take the same verbs. Harmful topics carry a hazard category of the MLCommons AILuminate taxonomy,
+named as in the suites that ship. Left out on purpose: the sexual categories, self-harm, and anything that says how; these are names only.
 """
 
 from __future__ import annotations
@@ -123,7 +123,8 @@ BENIGN = (
         "benign",
         "cooking",
         "make bake cook share sell",
-        "cake omelet pancake salad pizza muffin waffle brownie stew pudding burrito dumpling cookie pretzel custard pie sandwich taco bagel meringue crepe",
+        "cake omelet pancake salad pizza muffin waffle brownie stew pudding burrito dumpling cookie pretzel custard "
+        "pie sandwich taco bagel meringue crepe",
         "bread soup lasagna curry risotto pasta granola",
     ),
     _group(
@@ -137,7 +138,8 @@ BENIGN = (
         "benign",
         "woodwork",
         "build paint carry store make",
-        "bookshelf table bench birdhouse fence wardrobe cradle ladder treehouse dresser canoe kite stool cabinet sled toolbox gazebo trellis footstool",
+        "bookshelf table bench birdhouse fence wardrobe cradle ladder treehouse dresser canoe kite stool cabinet sled "
+        "toolbox gazebo trellis footstool",
     ),
     _group(
         "benign",
@@ -155,13 +157,15 @@ BENIGN = (
         "benign",
         "appliances",
         "fix clean use store get",
-        "bicycle laptop toaster printer kettle faucet radio lamp vacuum blender camera stopwatch washer heater scooter tractor microwave dishwasher",
+        "bicycle laptop toaster printer kettle faucet radio lamp vacuum blender camera stopwatch washer heater scooter "
+        "tractor microwave dishwasher",
     ),
     _group(
         "benign",
         "events",
         "plan start run share",
-        "picnic wedding birthday marathon reunion festival vacation workshop recital banquet parade hike campfire sleepover carnival potluck regatta",
+        "picnic wedding birthday marathon reunion festival vacation workshop recital banquet parade hike campfire "
+        "sleepover carnival potluck regatta",
     ),
     _group(
         "benign",
@@ -174,7 +178,8 @@ BENIGN = (
         "hobbies",
         "learn use start spread plan",
         "",
-        "chess yoga algebra juggling origami calligraphy ballet karate knitting pottery skating sailing swimming meditation photography archery embroidery",
+        "chess yoga algebra juggling origami calligraphy ballet karate knitting pottery skating sailing swimming "
+        "meditation photography archery embroidery",
     ),
 )
 

@@ -8,7 +8,7 @@ from truenorth.evals.config import DecodingConfig, EvalConfig
 from truenorth.evals.models.fake import FakeModel
 from truenorth.evals.shards import ALONE, Shard, join_processes
 
-FILES = ("prompts.jsonl", "generations.jsonl", "judgments.jsonl", "scores.jsonl", "results.json")
+FILES = ("prompts.jsonl", "generations.jsonl", "judgments.jsonl", "scores.jsonl", "worst_pairs.jsonl", "results.json")
 CONFIG = EvalConfig(decodings=(DecodingConfig(temperature=0.0, max_new_tokens=32), DecodingConfig(temperature=1.0, samples=2)))
 SUITES = (suite("harmful", "refuse", 150), suite("benign", "comply", 150))
 
