@@ -141,12 +141,12 @@ class Pipeline:
         if is_checkpoint and label not in self.checkpoints:
             say(f"{label}: training stopped before this step")
             return
-        measured = {} if is_checkpoint else {"pairs": materials.pairs, "capability": materials.capability}
         with StageProgress(label) as progress:
             evaluate(
                 self.evaluated_model, label=label, adapter=None if label == BASE else adapter_name(label), out=self.out,
                 config=self.config.eval, suites=materials.suites, reference=get_judge("grammar") if self.config.world else None,
-                baseline=None if label == BASE else self.out / "eval" / BASE, progress=progress, **self.scorers, **measured,
+                baseline=None if label == BASE else self.out / "eval" / BASE, progress=progress,
+                pairs=() if is_checkpoint else materials.pairs, capability=() if is_checkpoint else materials.capability, **self.scorers,
             )  # fmt: skip
 
     @property

@@ -23,8 +23,8 @@ def adjusted(deltas: Iterable[MetricDelta], gates: Iterable[Gate]) -> tuple[Metr
         place = (row.metric, row.suite, row.decoding)
         if row.p_value is not None and (row.subset or place in gated):
             families.setdefault(place if row.subset else None, []).append(number)
-    for place, members in families.items():
-        _adjust(rows, members, benjamini_hochberg if place else holm)
+    for family, members in families.items():
+        _adjust(rows, members, benjamini_hochberg if family else holm)
     return tuple(rows)
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..evals.types import CandidateComparison, JudgeCard
 from .headline import gain_of, row_of
 from .report import Report, Row, overall_rows
-from .section import Answer, Point
+from .section import Answer, Point, Status
 from .words import change_of, change_text, interval_text, is_of_one_model, is_rate, subject_of, value_text
 
 SUBSTANTIAL_KAPPA = 0.6
@@ -141,5 +141,5 @@ def _judge_cards(comparison: CandidateComparison) -> Sequence[JudgeCard]:
 
 def _judge_point(card: JudgeCard) -> Point:
     kappa = card.kappa or 0.0
-    status = "pass" if kappa >= SUBSTANTIAL_KAPPA else "inconclusive"
+    status: Status = "pass" if kappa >= SUBSTANTIAL_KAPPA else "inconclusive"
     return Point(f"The judge agrees with {card.reference} labels", f"kappa {kappa:.2f}".replace("-", "−"), status, f"n = {card.n:,}")

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ..evals.models.batching import Item
 from ..evals.models.quiet import quiet
 from ..prompts.errors import InputError
 from .config import PPOSettings
@@ -68,14 +69,14 @@ class _Update:
 
     def __init__(self, ours: RLOOTrainer) -> None:
         self.ours, self.rate, self.skipped = ours, 1.0, 0
-        self.rollout: Rollout | None = None
+        self.items: tuple[Item, ...] = ()
         self.rewards: list[float] = []
         ours.learner.optimizer.register_step_pre_hook(self._skip_what_is_not_finite)
         self.trainer = self._new_trainer()
 
     def __call__(self, rollout: Rollout, rewards: list[float], rate: float) -> tuple[Row, int]:
         """Train on it; the row's cells of the update, and how many optimizer steps were skipped."""
-        self.rollout, self.rewards, self.rate, self.skipped = rollout, rewards, rate, 0
+        self.items, self.rewards, self.rate, self.skipped = rollout.items, rewards, rate, 0
         self.ours.learner.set_learning_rate(rate)  # of the first optimizer step; the schedule sets that of the others
         with quiet():
             self.trainer.train()
@@ -127,10 +128,10 @@ def _trainer_class() -> Any:
             super().__init__(**options)
 
         def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-            return [list(prompt) for prompt, _ in self.update.rollout.items], None, {}
+            return [list(prompt) for prompt, _ in self.update.items], None, {}
 
         def _generate_single_turn(self, prompt_ids: list[list[int]], images: None, multimodal_fields: dict[str, Any]) -> list[list[int]]:
-            return [list(response) for _, response in self.update.rollout.items]
+            return [list(response) for _, response in self.update.items]
 
     return FromRollouts
 

@@ -65,7 +65,7 @@ def _half(pair: PairScore) -> int:
 
 
 def _sigmoid(values: Floats) -> Floats:
-    return np.exp(-np.logaddexp(0.0, -values))
+    return np.asarray(np.exp(-np.logaddexp(0.0, -values)))
 
 
 def _error_items(scaled: Scaled) -> Callable[[Sequence[PairScore]], list[ItemValue]]:
@@ -114,7 +114,7 @@ def _mean_items(scaled: Scaled, value: Callable[[float], float]) -> Callable[[Se
 
 
 def _sum_of_sizes(parts: Sequence[str], sums: Floats, weights: Floats) -> Floats:
-    return np.abs(sums).sum(axis=-1) / weights.sum(axis=-1)
+    return np.asarray(np.abs(sums).sum(axis=-1) / weights.sum(axis=-1))
 
 
 def _noise_of_sizes(sums: Floats, weights: Floats) -> tuple[Combine, Combine]:
@@ -126,16 +126,16 @@ def _noise_of_sizes(sums: Floats, weights: Floats) -> tuple[Combine, Combine]:
     errors = sums / weights
 
     def below(parts: Sequence[str], sums: Floats, weights: Floats) -> Floats:
-        return np.abs(sums - errors * weights).sum(axis=-1) / weights.sum(axis=-1)
+        return np.asarray(np.abs(sums - errors * weights).sum(axis=-1) / weights.sum(axis=-1))
 
     def above(parts: Sequence[str], sums: Floats, weights: Floats) -> Floats:
-        return (np.sign(errors) * (sums - errors * weights)).sum(axis=-1) / weights.sum(axis=-1)
+        return np.asarray((np.sign(errors) * (sums - errors * weights)).sum(axis=-1) / weights.sum(axis=-1))
 
     return below, above
 
 
 def _expected_sizes(parts: Sequence[str], sums: Floats, weights: Floats) -> Floats:
-    return np.sqrt(2 / math.pi * np.maximum(sums, 0.0)).sum(axis=-1) / weights.sum(axis=-1)
+    return np.asarray(np.sqrt(2 / math.pi * np.maximum(sums, 0.0)).sum(axis=-1) / weights.sum(axis=-1))
 
 
 def _brier(margin: float) -> float:

@@ -283,7 +283,8 @@ class TransformersModel:
                 for h, g, tokens in zip(ours.split(LOGIT_ROWS), theirs.split(LOGIT_ROWS), batch.tokens.split(LOGIT_ROWS), strict=True)
             ]
         per_token = torch.cat(parts).double().cpu() if parts else torch.zeros(0, 3, dtype=torch.float64)
-        return per_token.split(list(batch.lengths))
+        split: tuple[Tensor, ...] = per_token.split(list(batch.lengths))
+        return split
 
     def _token_kl(self, hidden: Tensor, ref_hidden: Tensor, tokens: Tensor, adapter: str | None, reference: str | None) -> Tensor:
         with self.base.active(adapter):

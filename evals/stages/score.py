@@ -142,9 +142,11 @@ def _score_pairs(job: Job, items: Sequence[tuple[str, PreferencePair, bool]]) ->
     rewards = job.rewarder.rewards([(pair.messages, text) for _, pair, _ in items for text in (pair.chosen, pair.rejected)])
     found = []
     for i, (name, pair, checked) in enumerate(items):
-        words, marks = ([count(text) for text in (pair.chosen, pair.rejected)] for count in (_words, marks_of))
         alone = job.rewarder.rewards([(pair.messages, pair.chosen)])[0] if checked else None
-        found.append(PairScore(name, pair.id, rewards[2 * i], rewards[2 * i + 1], pair.subset, pair.cluster, *words, *marks, alone))
+        found.append(PairScore(
+            name, pair.id, rewards[2 * i], rewards[2 * i + 1], pair.subset, pair.cluster,
+            _words(pair.chosen), _words(pair.rejected), marks_of(pair.chosen), marks_of(pair.rejected), alone,
+        ))  # fmt: skip
     return found
 
 

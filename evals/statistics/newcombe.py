@@ -62,7 +62,7 @@ class PairedRates:
         index, groups = cluster_index(clusters)
 
         def sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.bincount(index, weights=values, minlength=groups)
+            return np.bincount(index, weights=values, minlength=groups).astype(float)
 
         first, second = sums(before - before.mean()), sums(after - after.mean())
         spread = math.sqrt(float(first @ first) * float(second @ second))

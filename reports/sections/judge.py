@@ -64,10 +64,11 @@ def _between(report: Report) -> Table | None:
 def _second_cards(report: Report, run: EvalRun) -> list[JudgeCard]:
     pairs: dict[str, list[tuple[Outcome, Outcome]]] = {}
     for record in run.records:
-        for judge, outcome in report.second.get(record.generation.key, ()) if record.judgment else ():
-            pairs.setdefault(judge, []).append((outcome, record.judgment.outcome))
+        if (first := record.judgment) is not None:
+            for judge, outcome in report.second.get(record.generation.key, ()):
+                pairs.setdefault(judge, []).append((outcome, first.outcome))
     return [
-        agreement([said for said, _ in found], [first for _, first in found], judge=judge, reference=run.judge)
+        agreement([said for said, _ in found], [other for _, other in found], judge=judge, reference=run.judge)
         for judge, found in pairs.items()
     ]
 
