@@ -22,7 +22,7 @@ from ..evals.store import read_run
 from ..evals.types import SCHEMA_VERSION, EvalRun, MetricResult
 from ..prompts.errors import InputError
 from ..prompts.files import atomic_write, read_json, sha256_file, write_json
-from .evaluation import adopt_evaluation
+from .finished import adopt_evaluation
 from .manifest import MANIFEST, git_state, versions, volatile
 from .secrets import redact_text
 

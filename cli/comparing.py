@@ -16,7 +16,7 @@ from ..evals.types import Comparison
 from ..prompts.errors import InputError
 from ..prompts.files import atomic_write, sha256_file
 from .console import say
-from .evaluation import adopt_evaluation, evaluation_folder
+from .finished import adopt_evaluation, evaluation_folder
 from .gates_file import load_gates
 from .manifest import MANIFEST, build_manifest, eval_config, read_manifest
 from .run_folder import RunFolder

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..evals.models.openai import PREFIX, OpenAIModel
 from ..evals.shards import ALONE, Shard
-from ..evals.store import files_of, read_run, write_run
+from ..evals.store import files_of
 from ..evals.types import Comparison
-from ..prompts.errors import InputError
-from ..prompts.files import sha256_bytes, sha256_file, to_json
-from .config import RunConfig, load_config
+from ..prompts.files import sha256_bytes, sha256_file
+from .config import RunConfig
 from .console import say
-from .manifest import build_manifest, read_manifest
+from .finished import adopt_evaluation, evaluation_folder, is_run
+from .labels import BASE, MODEL
+from .manifest import build_manifest
+from .models import Models, with_model
 from .run_folder import RunFolder
 from .verdict import exit_code
 
 if TYPE_CHECKING:
     from ..evals.models.base import Generates
-    from ..evals.models.hf import TransformersModel
     from ..prompts.replay import Replay
     from ..prompts.types import PairSet, PromptSuite
     from .recordings import Recording
-
-BASE, MODEL = "base", "model"
-"""Labels: the baseline; a model without an adapter."""
 
 
 @dataclass(frozen=True)
@@ -186,73 +181,6 @@ def _model_stages(subject: Subject, out: Path, models: Models, shard: Shard) -> 
         yield _stage(label, partial(_measure_checkpoint, subject, models, label, out, suites, shard))
 
 
-class Models:
-    """Models by what they are made from, each loaded when it is first needed, and once.
-
-    Args:
-        candidate: a model object that stands for the measured model.
-        baseline: one that stands for the baseline.
-    """
-
-    def __init__(self, candidate: Generates | None = None, baseline: Generates | None = None) -> None:
-        self.candidate, self.baseline = candidate, baseline
-        self._loaded: dict[str, Any] = {}
-        self._scorers: dict[int, dict[str, Any]] = {}
-
-    @property
-    def identity(self) -> list[str]:
-        """What the given objects are."""
-        return [str(model.card(None)) for model in (self.candidate, self.baseline) if model is not None]
-
-    def get(self, subject: Subject, *, is_baseline: bool = False) -> Any:
-        """The subject's model with its adapters and reward model."""
-        given = self.baseline if is_baseline else self.candidate
-        if given is not None:
-            return given
-        facts = subject.config.model_dump(mode="json", include={"model", "world", "seed"})
-        adapters = {label: str(path) for label, path in {**subject.adapters, **subject.checkpoints}.items()}
-        key = to_json([facts, adapters, str(subject.reward_model)])
-        if key not in self._loaded:
-            self._loaded[key] = open_model(subject)
-        return self._loaded[key]
-
-    def scorers(self, config: RunConfig, model: Any) -> dict[str, Any]:
-        """Who else scores the responses of a model, loaded once for each (`scorers.py`)."""
-        from .scorers import load_scorers
-
-        if id(model) not in self._scorers:
-            self._scorers[id(model)] = load_scorers(config, model)
-        return self._scorers[id(model)]
-
-
-def open_model(subject: Subject) -> TransformersModel | OpenAIModel:
-    """Load the base once, with the adapters and the reward model on it. `tiny` is built or taken from the cache; a server is only named."""
-    settings = subject.config.model
-    if settings.name.startswith(PREFIX):
-        return OpenAIModel.from_argument(settings.name.removeprefix(PREFIX))
-    from ..evals.models.hf import TransformersModel
-    from .pipeline import adapter_name, device, prepare_torch
-
-    prepare_torch(subject.config)
-    return TransformersModel.load(
-        base_folder(subject.config), name=settings.name, dtype=settings.dtype, quantization=settings.quantization,
-        attn_implementation=settings.attn_implementation, device=device(), batch_tokens=subject.config.eval.batch_tokens,
-        adapters={**subject.adapters, **{adapter_name(label): path for label, path in subject.checkpoints.items()}},
-        reward_model=subject.reward_model,
-    )  # fmt: skip
-
-
-def base_folder(config: RunConfig) -> Path | str:
-    """Folder or hub name of the base model; the embedded one is trained unless it is cached."""
-    if config.world is None:
-        return config.model.name
-    from ..prompts.embedded.world import build_world
-    from ..rlhf.embedded.base import build_base
-    from .caches import cache_folder
-
-    return build_base(build_world(config.world.split_seed), config.world, config.seed, cache_folder())
-
-
 def _measure(
     model: Generates,
     label: str,
@@ -310,94 +238,6 @@ def _replay_stages(subject: Subject, out: Path, shard: Shard) -> Iterator[Stage]
     yield _stage(MODEL, partial(measure, subject.replay, replay, MODEL))
 
 
-# -- finished evaluations
-
-
-def is_run(text: str) -> bool:
-    """Whether a path is a run folder or one evaluation in it."""
-    path = Path(text)
-    return (path / "manifest.json").is_file() or (path / "results.json").is_file()
-
-
-def evaluation_folder(path: Path) -> Path:
-    """The evaluation that a path means: RUN/eval/LABEL itself, or the one candidate of RUN.
-
-    Raises:
-        InputError: not a run, not finished, or a run with several candidates.
-    """
-    if (path / "results.json").is_file():
-        return path
-    candidates = read_manifest(path).get("candidates") or []
-    if len(candidates) != 1:
-        names = ", ".join(f"{path}/eval/{label}" for label in candidates) or "none is finished"
-        raise InputError(f"holds {len(candidates)} evaluated models", file=path, advice=f"Name one: {names}.")
-    return path / "eval" / str(candidates[0])
-
-
 def _adopt_baseline(subject: Subject, out: Path, shard: Shard) -> None:
     if shard.main:
         adopt_evaluation(Path(subject.baseline), out, BASE)
-
-
-def adopt_evaluation(source: Path, out: Path, label: str) -> None:
-    """Copy a finished evaluation into OUT/eval/LABEL, so that the folder holds everything its report is made from."""
-    folder = evaluation_folder(source)
-    run = read_run(folder)
-    target = out / "eval" / label
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
-    for name in ("prompts.jsonl", "generations.jsonl", "judgments.jsonl", "scores.jsonl"):
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, target / name)
-    write_run(target, replace(run, model=replace(run.model, label=label)))
-
-
-def with_model(config: RunConfig, name: str) -> RunConfig:
-    """The same settings for another model."""
-    world = load_config("tiny").world if name == "tiny" else None
-    return config.model_copy(update={"model": config.model.model_copy(update={"name": name}), "world": world})
-
-
-def adapter_labels(folders: Sequence[Path]) -> dict[str, Path]:
-    """A label for each adapter: its folder's name, with the name of the folder above where two are called the same.
-
-    Raises:
-        InputError: no adapter there, or one folder is given twice.
-    """
-    labels: dict[str, Path] = {}
-    names = [folder.resolve().name for folder in folders]
-    for folder, name in zip(folders, names, strict=True):
-        if not (folder / "adapter_config.json").is_file():
-            problem = "no such adapter folder" if not folder.exists() else "is not an adapter: it has no adapter_config.json"
-            raise InputError(problem, file=folder, advice="Give a PEFT folder, like RUN/ppo_policy_model.")
-        full = folder.resolve()
-        text = name if names.count(name) == 1 and name not in (BASE, MODEL) else f"{full.parent.name}-{name}"
-        label = re.sub(r"[^A-Za-z0-9_-]", "-", text)[:64].lstrip("-_") or "adapter"
-        if label in labels:
-            raise InputError(f"adapters {labels[label]} and {folder} have the same name", advice="Rename one folder.")
-        labels[label] = folder
-    return labels
-
-
-def checkpoint_labels(folders: Sequence[Path], adapters: Sequence[Path]) -> dict[str, Path]:
-    """`NAME@STEP` for each checkpoint by the number that its folder's name ends with, NAME that of the one adapter.
-
-    Raises:
-        InputError: no adapter there, a name without a number, two of one step, or not exactly one adapter that they are states of.
-    """
-    if folders and len(adapters) != 1:
-        raise InputError(f"--checkpoint is a state of an adapter; {len(adapters)} are given", advice="Give --adapter once.")
-    labels: dict[str, Path] = {}
-    for folder in folders:
-        if not (folder / "adapter_config.json").is_file():
-            raise InputError(
-                "is no adapter folder: it has no adapter_config.json", file=folder, advice="Give RUN/ppo_checkpoints/policies/step-N."
-            )
-        number = re.search(r"(\d+)$", folder.resolve().name)
-        if number is None:
-            raise InputError("names no step: a checkpoint's folder ends with its number", file=folder)
-        label = f"{next(iter(adapter_labels(adapters)))}@{int(number[1])}"
-        if label in labels:
-            raise InputError(f"{labels[label]} and {folder} are the same step", advice="Give each step once.")
-        labels[label] = folder
-    return dict(sorted(labels.items(), key=lambda item: int(item[0].rpartition("@")[2])))

@@ -16,8 +16,10 @@ from ..prompts.files import check_regular
 from ..prompts.types import Expected
 from ..rlhf.config import ModelSettings
 from .config import RunConfig, load_config
-from .evaluation import Subject, adapter_labels, checkpoint_labels, is_run
+from .evaluation import Subject
+from .finished import is_run
 from .gates_file import load_gates
+from .labels import adapter_labels, checkpoint_labels
 from .recordings import Recording
 
 

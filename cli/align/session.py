@@ -20,7 +20,9 @@ from ...evals.types import Comparison, EvalRun
 from ...prompts.errors import InputError, TruenorthError
 from ...prompts.files import atomic_write, sha256_bytes, to_json
 from ..baselines import find_part
-from ..evaluation import Models, Subject, is_run, run_evaluation, with_model
+from ..evaluation import Subject, run_evaluation
+from ..finished import is_run
+from ..models import Models, with_model
 from .family import Family
 from .models import Opened
 from .options import REPORTS

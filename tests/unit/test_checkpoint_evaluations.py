@@ -2,7 +2,7 @@
 
 import pytest
 from truenorth.cli.config import load_config
-from truenorth.cli.evaluation import checkpoint_labels as labels_of
+from truenorth.cli.labels import checkpoint_labels as labels_of
 from truenorth.cli.pipeline import adapter_name, checkpoint_labels, policy_folder
 from truenorth.cli.scorers import load_scorers
 from truenorth.cli.subject import is_adapter_folder, make_subject
