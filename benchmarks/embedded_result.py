@@ -115,21 +115,26 @@ def read(path: Path) -> dict[Key, dict[str, str]]:
     }
 
 
+def place(line: Line) -> Key:
+    """Where a line's row is."""
+    return "base" if line.what == "base" else "tuned", line.suite, line.decoding, line.metric
+
+
 def cell(rows: dict[Key, dict[str, str]], line: Line) -> Cell:
     """The number that a line of the table asks for, in points (hundredths) unless it is in nats."""
-    row = rows["base" if line.what == "base" else "tuned", line.suite, line.decoding, line.metric]
+    row = rows[place(line)]
     names = ("delta", "delta_ci_low", "delta_ci_high") if line.what == "delta" else ("value", "ci_low", "ci_high")
     scale = 100.0 if line.points else 1.0
     return Cell(*(float(row[name]) * scale for name in names))
 
 
 def table(runs: dict[str, dict[Key, dict[str, str]]]) -> str:
-    """Markdown: a line a quantity, a column a run (value and interval), then mean, standard deviation and range."""
+    """Markdown: a line a quantity that was measured, mean, standard deviation and range, then a column a run (value and interval)."""
     kinds = sorted({key[1] for rows in runs.values() for key in rows if key[1].startswith("tiny-pairs[")})
     lines = LINES + [Line(f"reward-model accuracy, {kind[11:-1]}", kind, "pairwise_accuracy", "", "tuned", "at least 90") for kind in kinds]
     head = ["", "asked", "mean", "sd", "min", "max", *(f"split/seed {name}" for name in runs)]
     out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for line in lines:
+    for line in (line for line in lines if all(place(line) in rows for rows in runs.values())):
         digits = 1 if line.points else 2
         cells = [cell(rows, line) for rows in runs.values()]
         values = [c.value for c in cells]
