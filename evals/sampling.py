@@ -18,10 +18,14 @@ SampleKey = tuple[int, str, int]
 """(seed, key of the prompt, sample)."""
 
 
+def key_digest(key: SampleKey) -> bytes:
+    """SHA-256 of a key's parts, joined by NUL: what all random numbers of a row follow from."""
+    return hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "surrogatepass")).digest()
+
+
 def uniforms(key: SampleKey, n: int) -> np.ndarray:
     """The first `n` uniform numbers in [0, 1) of a key, float64; a longer draw begins with the shorter one."""
-    digest = hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "surrogatepass")).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).random(n)
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(key_digest(key)[:16], "little"))).random(n)
 
 
 def uniform_table(keys: Sequence[SampleKey], n: int) -> Tensor:

@@ -128,12 +128,18 @@ class PPOSettings(_Section):
         default=None, description="Folder of a policy adapter (SFT): the frozen reference, and what the policy starts from. None: the base."
     )
     shard_base: bool = Field(default=False, description="Split the base over the processes (FSDP2), for one that fits no device.")
+    rollout_engine: Literal["transformers", "vllm"] = Field(
+        default="transformers", description="What samples responses: the model in training, or vLLM (an extra; not the same to the bit)."
+    )
+    vllm_memory: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.3, description="Share of the device's memory that vLLM takes, its own copy of the base included."
+    )
     report_to: Trackers = Field(default=(), description="Trackers that get the numbers of train/ppo.csv, or none.")
     guards: GuardSettings = GuardSettings()
     lora: LoraSettings = LoraSettings()
 
 
-NOT_IN_THE_NUMBERS = {"report_to", "shard_base"}
+NOT_IN_THE_NUMBERS = {"report_to", "shard_base", "vllm_memory"}
 """Settings that don't determine what is computed: a run may go on with others."""
 
 

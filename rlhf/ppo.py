@@ -42,6 +42,7 @@ from .rollout import Rollout
 from .schedule import learning_rate_scale, prompt_indices
 from .sharding import equal_chunks, shard_base
 from .update import Experience, Updater
+from .vllm_rollouts import VLLMRollouts, check_vllm
 
 MAX_SKIPPED = 3
 RewardFunction = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
@@ -82,8 +83,8 @@ class PPOTrainer:
         progress: show a progress bar on stderr.
 
     Raises:
-        InputError: no prompts, one that is too long, settings that don't divide, a reward model without spread, or another number of
-            processes than was launched.
+        InputError: no prompts, one that is too long, settings that don't divide, a reward model without spread, another number of
+            processes than was launched, or vLLM where it is not installed or can't be used.
     """
 
     def __init__(
@@ -107,6 +108,9 @@ class PPOTrainer:
             raise InputError("nothing scores the responses", advice="Load the model with a reward model, or give reward=.")
         self.processes = Processes(accelerator or accelerator_for(model.base.device, settings.report_to, out))
         check_settings(settings, reward_scale, validates=validate is not None, processes=self.processes.world)
+        by_vllm = settings.rollout_engine == "vllm"
+        if by_vllm:
+            check_vllm(settings, model, processes=self.processes.world)
         self.model, self.prompts, self.settings, self.out, self.seed = model, tuple(prompts), settings, out, seed
         self.reward, self.reward_scale, self.validate, self.progress = reward, reward_scale, validate, progress
         self._tokens = [tuple(row) for row in model.prompt_tokens(self.prompts, settings.max_new_tokens)]
@@ -115,6 +119,7 @@ class PPOTrainer:
         if settings.shard_base:
             shard_base(model, self.processes.accelerator.device)
         self.updater = Updater(model, self.learner, settings, self.processes, seed)
+        self.engine = VLLMRollouts(self.learner, max(map(len, self._tokens))) if by_vllm else None
         self.state = PPOState()
         self._timing = TimingLog(out / "train" / "timing.csv" if self.processes.main else None, "ppo")
 
@@ -162,7 +167,7 @@ class PPOTrainer:
         # 2. Responses of the policy; each row has its own random numbers.
         with self._timing.measure(step, "generate"):
             keys = self._sample_keys(tokens)
-            drawn = [response for rows in self._calls(mine) for response in self._sample(rows, tokens, keys)]
+            drawn, engine_logprobs = self._draw(mine, tokens, keys)
             responses = processes.gather_responses(drawn, settings.max_new_tokens)
         items = tuple(zip(tokens, responses, strict=True))
         mask = length_mask([len(response) for response in responses])
@@ -175,7 +180,7 @@ class PPOTrainer:
         with self._timing.measure(step, "score"):
             scores = processes.gather_rows(torch.tensor(self._scores(mine, prompts, items), dtype=torch.float32))
         ended = torch.tensor([response[-1] == self.model.template.eos for response in responses])
-        return Rollout(step, prompts, items, mask, ended, logprobs, ref_logprobs, entropy, values, scores)
+        return Rollout(step, prompts, items, mask, ended, logprobs, ref_logprobs, entropy, values, scores, engine_logprobs)
 
     def step(self, rollout: Rollout) -> Row:
         """Update the policy and the value head on a rollout. Steps 5 to 8 of an iteration.
@@ -236,6 +241,14 @@ class PPOTrainer:
             keys.append((self.seed, f"ppo {self.state.step} {key}", seen[key]))
             seen[key] += 1
         return keys
+
+    def _draw(
+        self, mine: Sequence[int], prompts: Sequence[Sequence[int]], keys: Sequence[SampleKey]
+    ) -> tuple[list[tuple[int, ...]], Tensor | None]:
+        """Responses of this process's rows, and log-probabilities by the engine that sampled them, (b, t), where there is one."""
+        if self.engine is not None:
+            return self.engine.sample([prompts[row] for row in mine], [keys[row] for row in mine])
+        return [response for rows in self._calls(mine) for response in self._sample(rows, prompts, keys)], None
 
     def _sample(self, rows: Sequence[int], prompts: Sequence[Sequence[int]], keys: Sequence[SampleKey]) -> list[tuple[int, ...]]:
         settings = self.settings

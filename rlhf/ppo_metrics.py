@@ -28,6 +28,8 @@ UPDATE_COLUMNS = (
     "val/ratio_min", "val/ratio_max", "val/first_ratio_dev", "grad_norm/policy", "grad_norm/value", "optimizer_steps",
 )  # fmt: skip
 COLUMNS = ("step", "episode", *ROLLOUT_COLUMNS, *UPDATE_COLUMNS, "lr", "skipped_steps", "validation/score", "warning", "brake")
+ENGINE_COLUMNS = ("rollout/logprob_gap_mean", "rollout/logprob_gap_max")
+"""At the end, where another engine than the model in training samples."""
 Row = dict[str, float | int | str | None]
 
 
@@ -62,7 +64,15 @@ def rollout_metrics(rollout: Rollout, scores: Tensor, returns: Tensor, kl_coef: 
         "rollout/repeat_ngram": repeated_ngrams([response for _, response in rollout.items]),
         "val/num_eos_tokens": int(rollout.ended.sum()),
         "val/explained_var": float(1 - residual) if bool(torch.isfinite(residual)) else None,
-    }
+    } | engine_gap(rollout)
+
+
+def engine_gap(rollout: Rollout) -> Row:
+    """How far an engine's log-probabilities are from the trainer's, nats per token, at most and in the mean; nothing without an engine."""
+    if rollout.engine_logprobs is None:
+        return {}
+    gap = (rollout.engine_logprobs - rollout.logprobs)[rollout.mask].abs()
+    return dict(zip(ENGINE_COLUMNS, (float(gap.mean()), float(gap.max())), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,8 @@ def run_identity(
 
 
 def _determining(settings: PPOSettings) -> dict[str, object]:
-    return settings.model_dump(mode="json", exclude=NOT_IN_THE_NUMBERS | {"reference_adapter"})
+    ours = {"rollout_engine"} if settings.rollout_engine == "transformers" else set()  # another engine draws other tokens
+    return settings.model_dump(mode="json", exclude=NOT_IN_THE_NUMBERS | {"reference_adapter"} | ours)
 
 
 def _name(function: object) -> str:

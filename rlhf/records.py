@@ -12,7 +12,7 @@ from ..evals.models.hf import TransformersModel
 from .config import PPOSettings
 from .guards import ALARMS
 from .logs import StepLog
-from .ppo_metrics import COLUMNS, Row
+from .ppo_metrics import COLUMNS, ENGINE_COLUMNS, Row
 from .processes import Processes
 from .rollout import Rollout
 from .samples import SampleTable
@@ -36,7 +36,8 @@ class Records:
     ) -> None:
         self.progress = progress and processes.main
         self._bar: Any = tqdm(total=settings.steps, initial=keep, desc="ppo", unit="step", disable=not self.progress)
-        self._log = StepLog(out / "train" / "ppo.csv", COLUMNS, keep=keep) if processes.main else None
+        columns = COLUMNS if settings.rollout_engine == "transformers" else (*COLUMNS, *ENGINE_COLUMNS)
+        self._log = StepLog(out / "train" / "ppo.csv", columns, keep=keep) if processes.main else None
         self._samples = SampleTable(out / "train" / "ppo_samples.jsonl", model, keep=keep) if processes.main else None
         self._said: set[str] = set()
         self._trackers = RunTrackers(processes.accelerator, "ppo", settings)

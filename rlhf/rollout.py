@@ -36,6 +36,8 @@ class Rollout:
     """(b, t) V_old, read before each token."""
     scores: Tensor
     """(b,) in the reward model's units."""
+    engine_logprobs: Tensor | None = None
+    """(b, t) log-probabilities by the engine that sampled, where that was not the model in training. Only compared with `logprobs`."""
 
     @property
     def k1(self) -> Tensor:
