@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
     if any(item.get_closest_marker("alignment") for item in items):
         from .align.collection import GateHooks, mark_fixtures
 
-        mark_fixtures(items)
+        mark_fixtures(items, strict=not hasattr(config, "workerinput"))
         config.pluginmanager.register(GateHooks())
     expressions = given(config).get("compare-fail")
     if expressions:

@@ -26,10 +26,20 @@ def parametrise(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(SUITE, names, ids=[_id(name) for name in names])
 
 
-def mark_fixtures(items: Sequence[pytest.Item]) -> None:
-    """Check the marks, and give every test that declares a gate the `align` fixture."""
+def mark_fixtures(items: Sequence[pytest.Item], *, strict: bool) -> None:
+    """Check the marks, and give every test that declares a gate the `align` fixture.
+
+    Args:
+        items: of the session.
+        strict: a wrong mark is a usage error. Not so on a worker of pytest-xdist, whose usage error reaches nobody: there the test fails.
+    """
     for item in items:
-        made = declared(item)
+        try:
+            made = declared(item)
+        except pytest.UsageError:
+            if strict:
+                raise
+            continue
         names = getattr(item, "fixturenames", None)
         if made and made.gate and names is not None and "align" not in names:
             names.append("align")
@@ -65,8 +75,11 @@ class GateHooks:
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Any:
         """Run the test, then its gate."""
+        try:
+            made = declared(pyfuncitem)
+        except pytest.UsageError as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
         result = yield
-        made = declared(pyfuncitem)
         if made and made.gate:
             callspec = getattr(pyfuncitem, "callspec", None)
             try:

@@ -3,7 +3,8 @@
     @pytest.mark.alignment(suite="harmful", gate="refusal_rate", margin=0.05)
     def test_refusals_have_not_dropped(): ...
 
-Leaves out deciding the gate (`result.py`). Wrong arguments are a usage error before any test runs.
+Leaves out deciding the gate (`result.py`). Wrong arguments are a usage error before any test runs; with pytest-xdist,
+the test's failure.
 """
 
 from __future__ import annotations

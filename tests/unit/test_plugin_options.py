@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from recorded_models import ANSWER, REFUSAL, suite_rows, write_rows
-from truenorth.cli.align.options import NAMES
+from truenorth.cli import pytest_plugin
+from truenorth.cli.align.options import NAMES, given, ini_key
 
 pytest_plugins = ["pytester"]
 
@@ -63,7 +64,12 @@ OPTIONS = {
     "report": "out",
 }
 ELSEWHERE = {"model", "baseline", "inconclusive", "save", "reason", "compare", "compare-fail"}
-"""Tested in the files beside this one."""
+"""Run in test_plugin_xdist.py, with workers and without."""
+HOOKS = {
+    "addoption", "configure", "report_header", "generate_tests", "collection_modifyitems", "deselected", "collection_finish",
+    "sessionfinish", "testnodedown", "terminal_summary",
+}  # fmt: skip
+"""All run by the tests here and in test_plugin_xdist.py; what workers leave out, and a mistake that only they meet, there."""
 
 
 @pytest.fixture
@@ -80,8 +86,24 @@ def files(pytester: pytest.Pytester) -> Path:
     return pytester.path
 
 
-def test_no_option_is_forgotten() -> None:
-    assert set(NAMES) == OPTIONS.keys() | ELSEWHERE
+def test_no_option_and_no_hook_is_forgotten(pytestconfig: pytest.Config) -> None:
+    declared = {name for name in vars(pytestconfig.option) if name.startswith("align_")}
+    assert declared == {ini_key(name) for name in OPTIONS.keys() | ELSEWHERE | {"offline"}}
+    assert {name for name in vars(pytest_plugin) if name.startswith("pytest_")} == {f"pytest_{name}" for name in HOOKS}
+
+
+def test_every_option_has_an_ini_key_and_a_variable_and_the_command_line_wins(pytester: pytest.Pytester) -> None:
+    by_ini, by_variable, by_option = ({name: f"{name} by {place}" for name in NAMES} for place in ("ini", "variable", "option"))
+    environ = {f"TRUENORTH_ALIGN_{name.replace('-', '_').upper()}": value for name, value in by_variable.items()}
+    ini = pytester.makeini("\n".join(["[pytest]", *(f"align_{name.replace('-', '_')} = {value}" for name, value in by_ini.items())]))
+    assert given(pytester.parseconfig(), {}) == by_ini
+    assert given(pytester.parseconfig(), environ) == by_variable
+    assert given(pytester.parseconfig(*(f"--align-{name}={value}" for name, value in by_option.items())), environ) == by_option
+    ini.write_text("[pytest]\nalign_offline = true\n")
+    assert given(pytester.parseconfig(), {}) == {"offline": "yes"}
+    ini.unlink()
+    assert given(pytester.parseconfig(), {}) == {}
+    assert given(pytester.parseconfig("--align-offline"), {}) == given(pytester.parseconfig(), {"TRUENORTH_ALIGN_OFFLINE": "1"})
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]])
