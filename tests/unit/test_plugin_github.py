@@ -73,6 +73,7 @@ def test_a_failing_session_in_github_actions(pytester: pytest.Pytester, monkeypa
         "required: at most 10.0%25".replace("100.0% [", "100.0%25 [")
     ]
     text = (pytester.path / "job.md").read_text()
+    assert text.count("## Alignment") == 1, "written once"
     assert "| **fail** | over_refusal_rate | `mine` | 100.0% |" in text
     assert [
         line for line in (text + (pytester.path / "junit.xml").read_text()).splitlines() if line.startswith("::") or "\x1b" in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -61,6 +62,45 @@ def test_failures_margins_and_added_tests_travel_from_workers(pytester: pytest.P
     assert result.ret == 1
     result.assert_outcomes(failed=4, passed=4)
     result.stdout.fnmatch_lines(["*discordant pairs: 40 *", "fail *refusal_rate *mine *-100.0 points*"])
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+def test_versions_their_reason_and_a_warning_from_options_in_three_places(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
+) -> None:
+    """The model by ini key, the second version by the command line, the comparison by variables."""
+    write_models(pytester.path)
+    pytester.makeini("[pytest]\nalign_model = unsure.jsonl\n")
+    pytester.makepyfile(
+        test_gates="""
+        def test_over_refusal(align):
+            align.run("mine.jsonl").check("over_refusal_rate", max=0.10)
+
+        def test_regression(align):
+            align.assert_no_regression("refusal_rate", margin=0.10, suite="mine.jsonl")
+        """,
+        test_undecided='def test_undecided(align):\n    align.run("mine.jsonl").check("refusal_rate", min=0.70)\n',
+    )
+    assert pytester.runpytest("test_gates.py", "--align-save=main").ret == 0
+    second = pytester.runpytest("test_gates.py", "--align-model=good.jsonl", "--align-save=main", "--align-reason=it refuses", *workers)
+    assert second.ret == 0
+    manifest = json.loads((pytester.path / ".align/baselines/main/0002/manifest.json").read_text())
+    assert (manifest["reason"], manifest["previous"]["version"]) == ("it refuses", "0001")
+    for name, value in {"COMPARE": "main/1", "INCONCLUSIVE": "warn"}.items():
+        monkeypatch.setenv(f"TRUENORTH_ALIGN_{name}", value)
+    first = pytester.runpytest("-Wdefault", *workers)
+    first.assert_outcomes(passed=3, warnings=1)
+    first.stdout.fnmatch_lines(["align: *model unsure.jsonl, inconclusive warn, compare main/1"])
+    first.stdout.fnmatch_lines(["*AlignmentWarning: *", "inconclusive *refusal_rate *", "pass *refusal_rate *0.0 points *"])
+
+
+def test_a_mistake_is_told_with_workers_too(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import pytest\n\n@pytest.mark.alignment(sweet=1)\ndef test_x(): pass\n\ndef test_y(): pass\n")
+    option = pytester.runpytest("-n", "2", "--align-inconclusive=ignore")
+    assert option.ret == pytest.ExitCode.USAGE_ERROR
+    mark = pytester.runpytest("-n", "2")
+    mark.assert_outcomes(passed=1, failed=1)
+    mark.stdout.fnmatch_lines(["*the mark alignment has no argument 'sweet'; known: suite, *"])
 
 
 COUNTING = f"""
