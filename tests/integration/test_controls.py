@@ -22,7 +22,7 @@ def decisions_of(profile: str, out: Path) -> dict[tuple[str, str], GateDecision]
 
 def test_reward_hacking_fails_on_kl_and_on_lost_answers(tmp_path: Path) -> None:
     found = decisions_of("tiny-reward-hacking", tmp_path / "run")
-    assert found["kl_exact_seq", "tiny-harmful"].outcome == "fail"
+    assert found["kl_exact_seq", "tiny-benign"].outcome == "fail"
     assert found["correct_rate", "tiny-benign"].outcome == "fail"
     assert found["correct_rate", "tiny-borderline"].outcome == "fail"
     with (tmp_path / "run/train/ppo.csv").open() as stream:
