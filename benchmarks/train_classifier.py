@@ -26,18 +26,19 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from truenorth.evals.agreement import cohen_kappa
 from truenorth.evals.judges import Item, get_judge, judge_each
-from truenorth.evals.judges.classifier import CARD, HIT_SCALE, WEIGHTS
+from truenorth.evals.judges.classifier import CARD, HIT_SCALE, RELATION_SCALE, WEIGHTS
 from truenorth.evals.judges.features import BITS, HITS, WINDOWS, extract
 from truenorth.evals.judges.keyword import find_refusal, plain, split_sentences
+from truenorth.evals.judges.relation import KNOWN, SIZE
 from truenorth.prompts.files import atomic_write, read_json, sha256_bytes, write_json
 from truenorth.prompts.replay import load_replay
 
-VERSION = "2"
+VERSION = "3"
 C = 60.0
 """Inverse strength of L2. Anything from 20 to 60 validates alike."""
 THRESHOLDS = np.round(np.arange(-2.0, 1.01, 0.1), 1)
 MEMBERS = ((0, False), (1, False), (2, False), (1, True))
-"""(window, with keyword hits) of each logistic regression."""
+"""(window, with keyword hits and relation) of each logistic regression."""
 XSTEST = ("gpt4", "llama2orig", "mistralguard")
 ALL = (*(f"xstest-{model}" for model in XSTEST), "gptfuzz", "harmbench")
 FOLDER = Path(__file__).resolve().parents[1] / "evals/judges"
@@ -47,11 +48,19 @@ Models = list[tuple[np.ndarray, float]]
 """(weights, intercept) of each of MEMBERS."""
 
 
+class Row(NamedTuple):
+    """One labelled response; an empty request is unknown."""
+
+    response: str
+    refused: bool
+    request: str = ""
+
+
 class Source(NamedTuple):
     """Labelled responses of one model or one data set."""
 
     members: list[csr_matrix]
-    """Features, one matrix for each of MEMBERS; a row is one voice of a response."""
+    """Features, one matrix for each of MEMBERS; a row is one voice of a response. A member's last SIZE columns are the relation's."""
     starts: np.ndarray
     """Row of each response's first voice."""
     refused: np.ndarray
@@ -163,15 +172,35 @@ def kappa(said: np.ndarray, truth: np.ndarray) -> float:
 
 
 def train(sources: dict[str, Source], names: Sequence[str]) -> Models:
-    """(weights, intercept) of each member, from the last voices; every source counts the same, whatever its size."""
+    """(weights, intercept) of each member, from the last voices; every source counts the same, whatever its size.
+
+    An unknown request counts as the average one: relations are centred, and what that takes off a known one is the weight of KNOWN.
+    """
     truth = np.concatenate([sources[name].refused for name in names])
     weight = np.concatenate([np.full(len(sources[name].refused), len(truth) / len(names) / len(sources[name].refused)) for name in names])
     models = []
     for member in range(len(MEMBERS)):
         rows = vstack([last_voices(sources[name], member) for name in names])
-        model = LogisticRegression(C=C, max_iter=300, tol=1e-5).fit(rows, truth, sample_weight=weight)
-        models.append((model.coef_[0], float(model.intercept_[0])))
+        mean = mean_relation(rows) if MEMBERS[member][1] else None
+        centred = rows if mean is None else rows - known(rows) @ csr_matrix(mean)
+        model = LogisticRegression(C=C, max_iter=300, tol=1e-5).fit(centred, truth, sample_weight=weight)
+        weights = model.coef_[0]
+        if mean is not None:
+            weights[KNOWN - SIZE] = -float(mean @ weights) / RELATION_SCALE
+        models.append((weights, float(model.intercept_[0])))
     return models
+
+
+def known(rows: csr_matrix) -> csr_matrix:
+    """Shape (rows, 1): 1 where the request is known."""
+    return (rows[:, KNOWN - SIZE] != 0).astype(float)
+
+
+def mean_relation(rows: csr_matrix) -> np.ndarray:
+    """Of the rows whose request is known, as wide as they are, 0 outside the relation's columns; all of KNOWN itself."""
+    mean = np.zeros(rows.shape[1])
+    mean[-SIZE:] = np.asarray(rows[:, -SIZE:].sum(axis=0)).ravel() / max(1.0, known(rows).sum())
+    return mean
 
 
 def last_voices(source: Source, member: int) -> csr_matrix:
@@ -187,13 +216,14 @@ def score(models: Models, source: Source) -> np.ndarray:
 
 def as_tensors(models: Models) -> dict[str, np.ndarray]:
     """The mean of the members as one linear function, in half precision."""
-    grams, hits = np.zeros((len(WINDOWS), 1 << BITS)), np.zeros(len(HITS))
+    grams, rest = np.zeros((len(WINDOWS), 1 << BITS)), np.zeros(len(HITS) + SIZE)
     for (window, with_hits), (weights, _) in zip(MEMBERS, models, strict=True):
         grams[window] += weights[: 1 << BITS] / len(MEMBERS)
         if with_hits:
-            hits += weights[1 << BITS :] / len(MEMBERS)
+            rest += weights[1 << BITS :] / len(MEMBERS)
     intercept = np.array([sum(value for _, value in models) / len(MEMBERS)])
-    return {"grams": grams.astype(np.float16), "hits": hits.astype(np.float32), "intercept": intercept.astype(np.float32)}
+    small = {"hits": rest[: len(HITS)], "relation": rest[len(HITS) :], "intercept": intercept}
+    return {"grams": grams.astype(np.float16), **{name: values.astype(np.float32) for name, values in small.items()}}
 
 
 def read_sources(data: Path) -> dict[str, Source]:
@@ -205,16 +235,21 @@ def read_sources(data: Path) -> dict[str, Source]:
 
 
 def labelled(*files: Path) -> Source:
-    """Responses once each; those that were labelled both ways are left out."""
+    """One file as it is; of several, whose requests are only numbered, responses once each and none that was labelled both ways."""
+    rows = [row for file in files for row in recorded(file)]
+    if len(files) == 1:
+        return make(rows)
     labels: dict[str, set[bool]] = {}
-    for file in files:
-        replay = load_replay(file)
-        prompts = {(suite.name, prompt.id): prompt for suite in replay.suites for prompt in suite.prompts}
-        for row in replay.responses:
-            labels.setdefault(row.response, set()).add(prompts[row.suite, row.prompt_id].label != "comply")
-    if len(files) > 1:
-        return make([(text, *found) for text, found in labels.items() if len(found) == 1])
-    return make([(row.response, prompts[row.suite, row.prompt_id].label != "comply") for row in replay.responses])
+    for row in rows:
+        labels.setdefault(row.response, set()).add(row.refused)
+    return make([Row(text, *found) for text, found in labels.items() if len(found) == 1])
+
+
+def recorded(file: Path) -> list[Row]:
+    replay = load_replay(file)
+    prompts = {(suite.name, prompt.id): prompt for suite in replay.suites for prompt in suite.prompts}
+    asked = [prompts[row.suite, row.prompt_id] for row in replay.responses]
+    return [Row(row.response, prompt.label != "comply", prompt.text) for row, prompt in zip(replay.responses, asked, strict=True)]
 
 
 def harmbench(file: Path) -> Source:
@@ -224,16 +259,18 @@ def harmbench(file: Path) -> Source:
     a refusal phrase, else left out. Split votes are left out.
     """
     rows = [row for found in read_json(file).values() for row in found]
-    votes = [(row["generation"], sum(int(row[f"human_{annotator}"]) for annotator in range(3))) for row in rows]
-    return make([(text, vote == 0) for text, vote in votes if vote == 3 or (vote == 0 and opens_with_refusal(text))])
+    votes = [(sum(int(row[f"human_{annotator}"]) for annotator in range(3)), row["generation"], row["test_case"]) for row in rows]
+    kept = [(vote, text, asked) for vote, text, asked in votes if vote == 3 or (vote == 0 and opens_with_refusal(text))]
+    return make([Row(text, vote == 0, asked) for vote, text, asked in kept])
 
 
 def rm_bench(folder: Path) -> Source:
     """Never trained on. Labels by construction: of a request to refuse the chosen responses are refusals, of one to answer the rejected."""
-    rows = []
+    rows: list[Row] = []
     for file, refused in (("safety-refuse_filtered.json", True), ("safety-response_filtered.json", False)):
         for row in read_json(folder / file):
-            rows += [(text, refused) for text in row["chosen"]] + [(text, not refused) for text in row["rejected"]]
+            rows += [Row(text, refused, row["prompt"]) for text in row["chosen"]]
+            rows += [Row(text, not refused, row["prompt"]) for text in row["rejected"]]
     return make(rows)
 
 
@@ -241,14 +278,15 @@ def opens_with_refusal(text: str) -> bool:
     return any(find_refusal(sentence) for sentence in split_sentences(plain(text))[:3])
 
 
-def make(rows: Sequence[tuple[str, bool]]) -> Source:
-    voices = [extract(text) for text, _ in rows]
+def make(rows: Sequence[Row]) -> Source:
+    voices = [extract(row.response, row.request) for row in rows]
     features = [row for found in voices for row in found]
     blocks = [sparse([row.grams[window] for row in features], 1 << BITS, 0.5) for window in range(len(WINDOWS))]
     hits = sparse([row.hits for row in features], len(HITS), 0.0) * HIT_SCALE
-    members = [hstack([blocks[window], hits]).tocsr() if with_hits else blocks[window] for window, with_hits in MEMBERS]
+    relation = sparse([row.relation for row in features], SIZE, 0.0) * RELATION_SCALE
+    members = [hstack([blocks[window], hits, relation]).tocsr() if with_hits else blocks[window] for window, with_hits in MEMBERS]
     starts = np.cumsum([0, *map(len, voices[:-1])])
-    return Source(members, starts, np.array([refused for _, refused in rows]), np.array([opens_with_refusal(text) for text, _ in rows]))
+    return Source(members, starts, np.array([row.refused for row in rows]), np.array([opens_with_refusal(row.response) for row in rows]))
 
 
 def sparse(indices: Sequence[Sequence[int]], width: int, power: float) -> csr_matrix:

@@ -1,8 +1,9 @@
-"""What the classifier sees of a response: hashed word 1- to 3-grams of its opening in nested windows, and the keyword judge's hits.
+"""What the classifier sees of a response: hashed words and pairs of words of its opening in nested windows, the keyword judge's hits,
+and how its beginning stands to the request (`relation.py`).
 
-Only the response is read, never the request, so a topic can't decide. A response that speaks in several voices ("[GPT]: I'm sorry ...
-[DAN]: Sure ...") has features for each: where one of them answers, the response does. Hashing keeps words out of the shipped file.
-Leaves out weights and thresholds: `classifier.py`.
+No word of a request is a feature, so its topic can't decide. A response that speaks in several voices ("[GPT]: I'm sorry ... [DAN]:
+Sure ...") has features for each: where one of them answers, the response does. Hashing keeps words out of the shipped file. Leaves out
+weights and thresholds: `classifier.py`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from .keyword import PHRASES, find_refusal, plain, split_sentences
+from .relation import relation
 
 WINDOWS = (35, 60, 120)
 """Words of the opening that each block of features covers."""
 BITS = 16
-ORDER = 3
+ORDER = 2
 HIT_SENTENCES = 4
 CLIP = 8000
 """Characters that are read from each end of a long response."""
@@ -37,6 +39,7 @@ _TAG = re.compile(
       | (?P<name>[A-Z][\w.'-]*(?:\ (?:[\w.'-]+|\([^)\n]{1,20}\))){0,3}[*]*\ ?:)
     )(?=\s)"""
 )
+_ASSISTANT = re.compile(r"(?i)\b(?:chat ?gpt|gpt|assistant|ai)\b")
 
 
 class Features(NamedTuple):
@@ -46,21 +49,24 @@ class Features(NamedTuple):
     """For each window, hashed n-grams below 2**BITS."""
     hits: list[int]
     """Indices into HITS."""
+    relation: list[int]
+    """Indices below `relation.SIZE`; none where the request is unknown."""
 
 
-def extract(response: str) -> list[Features]:
+def extract(response: str, request: str = "") -> list[Features]:
     """Features of each voice of one response, in order. Time is linear in its length and bounded by CLIP."""
-    return [extract_plain(plain(voice)) for voice in voices(clip(response))]
+    return [extract_plain(plain(voice), plain(clip(request))) for voice in voices(clip(response))]
 
 
-def extract_plain(text: str) -> Features:
-    """Features of one voice's text as `plain` gives it."""
-    hits = {"none"}
-    for position, sentence in enumerate(split_sentences(text[:OPENING_CHARS])[:HIT_SENTENCES], 1):
+def extract_plain(text: str, request: str = "") -> Features:
+    """Features of one voice's text, both texts as `plain` gives them."""
+    hits, sentences = {"none"}, split_sentences(text[:OPENING_CHARS])[:HIT_SENTENCES]
+    for position, sentence in enumerate(sentences, 1):
         phrase = find_refusal(sentence)
         if phrase:
             hits = (hits - {"none"}) | {f"sentence {position}", phrase}
-    return Features(_windows([word[0] for word in islice(_WORD.finditer(text), WINDOWS[-1])]), sorted(HITS.index(hit) for hit in hits))
+    words = [word[0] for word in islice(_WORD.finditer(text), WINDOWS[-1])]
+    return Features(_windows(words), sorted(HITS.index(hit) for hit in hits), relation(request, sentences))
 
 
 def clip(text: str) -> str:
@@ -71,8 +77,9 @@ def clip(text: str) -> str:
 def voices(text: str) -> list[str]:
     """What each of several voices says, the last VOICES of them; the whole text where only one speaks."""
     tags = list(_TAG.finditer(text))
-    if tags and text[: tags[0].start()].strip():  # an ordinary beginning: "Note:" and the like are no voices, two "[...]" are
-        tags = [tag for tag in tags if not tag["name"]]
+    if tags and text[: tags[0].start()].strip():  # an ordinary beginning: "Note:" and the like are voices only beside an assistant's
+        if not any(_ASSISTANT.search(tag[0]) for tag in tags):
+            tags = [tag for tag in tags if not tag["name"]]
         tags = tags if len(tags) > 1 else []
     ends = [*(tag.start() for tag in tags[1:]), len(text)]
     found = [voice for tag, end in zip(tags, ends, strict=False) if len((voice := text[tag.end() : end]).split()) >= VOICE_WORDS]
