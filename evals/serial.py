@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 """Validators are slow to build and immutable."""
 _NAMES: dict[type[Any], tuple[str, ...]] = {}
 """Names of a record's fields, for the same reason."""
+_SHARED = 100
+"""Texts up to this length (names, ids, keys, verdicts) are one object wherever they are equal: they come back in every row."""
 
 
 def to_row(value: Any) -> dict[str, Any]:
@@ -29,8 +32,9 @@ def from_row(cls: type[T], row: Mapping[str, Any], *, file: Path, line: int | No
     Raises:
         InputError: a field is missing or has the wrong type.
     """
+    shared = {name: sys.intern(value) if type(value) is str and len(value) <= _SHARED else value for name, value in row.items()}
     try:
-        made: T = _adapter(cls).validate_python(row)
+        made: T = _adapter(cls).validate_python(shared)
         return made
     except ValidationError as error:
         first = error.errors()[0]

@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,15 +49,18 @@ def atomic_write(path: Path, data: str | bytes) -> None:
     Raises:
         OSError: the disk is full or the folder can't be written; the old file is intact.
     """
-    _replace(path, [data.encode("utf-8") if isinstance(data, str) else data])
+    with atomic_stream(path) as stream:
+        stream.write(data.encode("utf-8") if isinstance(data, str) else data)
 
 
-def _replace(path: Path, chunks: Iterable[bytes]) -> None:
+@contextmanager
+def atomic_stream(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose bytes become `path` when the block ends well, as with `atomic_write`; else the old file is left as it was."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     try:
         with temporary.open("wb") as stream:
-            stream.writelines(chunks)
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
@@ -82,7 +86,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_jsonl(path: Path, rows: Iterable[Any]) -> None:
     """`atomic_write` of one JSON object a line; one row at a time is in memory."""
-    _replace(path, (f"{to_json(row)}\n".encode() for row in rows))
+    with atomic_stream(path) as stream:
+        stream.writelines(f"{to_json(row)}\n".encode() for row in rows)
 
 
 def append_jsonl(stream: IO[str], row: Any) -> None:

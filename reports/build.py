@@ -1,6 +1,7 @@
 """A run folder -> RUN/report/, and the model cards in it: read, decide, draw, write. Redone at any time; the same run gives the same bytes.
 
-Everything is drawn before anything is written. Nothing comes from the clock, the machine or the folder's place.
+All pages are drawn before anything is written; tables are written a row at a time. Nothing comes from the clock, the machine or the
+folder's place.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ from ..evals.safe_text import without_secrets
 from ..evals.store import judgment_journal, read_run
 from ..evals.types import CandidateComparison, Comparison, EvalRun, Outcome
 from ..prompts.errors import InfrastructureError, InputError
-from ..prompts.files import atomic_write, read_json, read_text, sha256_bytes, to_json
-from .csv_files import csv_files
+from ..prompts.files import atomic_stream, atomic_write, read_json, read_text, sha256_bytes, to_json
+from .csv_files import write_csv
 from .exports import export_files
 from .html import render_html
 from .json_file import render_json
 from .junit import render_junit
 from .markdown import render_markdown
 from .model_card import write_model_cards
-from .parquet_files import parquet_files
+from .parquet_files import write_parquet
 from .redact import redact as redacted
 from .report import Curve, Report, Verdicts
-from .section import Section
+from .section import Export, Section
 from .sections import build_sections
 from .series import series_of, step_of
 
@@ -83,7 +84,7 @@ def build_report(run_folder: Path, out: Path | None = None, *, redact: bool = Fa
     place = out or run_folder / "report"
     sections = build_sections(report)
     others = {f"export/{name}": text for name, text in export_files(report, exports).items()}
-    _write(place, render(report, sections) | parquet_files(sections) | others)
+    _write(place, render(report, sections) | others, [export for section in sections for export in section.exports])
     if out is None and not unfinished:
         write_model_cards(run_folder, report)
     if unfinished:
@@ -94,12 +95,10 @@ def build_report(run_folder: Path, out: Path | None = None, *, redact: bool = Fa
     return comparison
 
 
-def render(report: Report, sections: Sequence[Section] | None = None) -> dict[str, str]:
-    """Content of every text file of the report by its name."""
-    sections = build_sections(report) if sections is None else sections
+def render(report: Report, sections: Sequence[Section]) -> dict[str, str]:
+    """Content of every file of the report by its name, but for the sections' tables."""
     return {
         "report.html": render_html(report, sections),
-        **csv_files(sections),
         "summary.md": render_markdown(report),
         "results.json": render_json(report),
         "junit.xml": render_junit(report),
@@ -229,9 +228,15 @@ def _publishable(value: Any, folder: Path) -> Any:
     return [_publishable(item, folder) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _write(out: Path, files: Mapping[str, str | bytes]) -> None:
+def _write(out: Path, files: Mapping[str, str], tables: Sequence[Export]) -> None:
     try:
         for name, content in files.items():
             atomic_write(out / name, content)
+        for table in tables:
+            with atomic_stream(out / table.file) as stream:
+                write_csv(table, stream)
+            if table.parquet:
+                with atomic_stream(out / table.parquet) as stream:
+                    write_parquet(table, stream)
     except OSError as error:
         raise InputError(f"the report can't be written: {error.strerror or error}", file=out, advice="Choose another folder.") from None

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from typing import IO
 
 from ..evals.safe_text import for_csv_cell
-from .section import CsvValue, Export, Section
+from .section import CsvValue, Export
 
 
-def csv_files(sections: Iterable[Section]) -> dict[str, str]:
-    """Content of every CSV file by its name; the header is there even without rows."""
-    return {export.file: _csv(export) for section in sections for export in section.exports}
-
-
-def _csv(export: Export) -> str:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
+def write_csv(export: Export, stream: IO[bytes]) -> None:
+    """Write the header, which is there even without rows, and a row at a time."""
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(export.columns)
     for row in export.rows:
         writer.writerow([_cell(row[column], column in export.text) for column in export.columns])
-    return stream.getvalue()
+    text.detach()  # flushes; the stream stays open
 
 
 def _cell(value: CsvValue, is_text: bool) -> str:

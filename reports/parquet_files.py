@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
+from itertools import islice
+from typing import IO
 
-from .section import CsvValue, Export, Section
+from .section import CsvValue, Export
 
-
-def parquet_files(sections: Iterable[Section]) -> dict[str, str | bytes]:
-    """Content of every Parquet file by its name. Only what UTF-8 can't hold is replaced: half a surrogate pair becomes `?`."""
-    return {export.parquet: _parquet(export) for section in sections for export in section.exports if export.parquet}
+BATCH = 1000
+"""Rows of a row group; as many are in memory."""
 
 
-def _parquet(export: Export) -> bytes:
+def write_parquet(export: Export, stream: IO[bytes]) -> None:
+    """Write all rows. Only what UTF-8 can't hold is replaced: half a surrogate pair becomes `?`."""
     import pyarrow
     import pyarrow.parquet
 
-    fields = [(name, pyarrow.string() if name in export.text else pyarrow.float64()) for name in export.columns]
-    fields = [(name, pyarrow.int64() if name in export.whole else kind) for name, kind in fields]
-    columns = [pyarrow.array([_cell(row[name]) for row in export.rows], kind) for name, kind in fields]
-    stream = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table(columns, pyarrow.schema(fields)), stream, compression="zstd")
-    return stream.getvalue()
+    kinds = {name: pyarrow.string() if name in export.text else pyarrow.float64() for name in export.columns}
+    kinds |= {name: pyarrow.int64() for name in export.whole}
+    schema = pyarrow.schema(list(kinds.items()))
+    with pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
+        remaining = iter(export.rows)
+        while rows := list(islice(remaining, BATCH)):
+            columns = [pyarrow.array([_cell(row[name]) for row in rows], kind) for name, kind in kinds.items()]
+            writer.write_table(pyarrow.table(columns, schema))
 
 
 def _cell(value: CsvValue) -> CsvValue:

@@ -6,7 +6,7 @@ raw: every renderer escapes them for its own place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -213,12 +213,12 @@ Block = Table | Paragraph | Facts | Cards | Figures | Flips | Code | Hero
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A CSV file: rows by column name. Columns in `text` may hold foreign text and are guarded."""
+    """A CSV file: rows by column name, read as often as wanted. Columns in `text` may hold foreign text and are guarded."""
 
     file: str
     columns: tuple[str, ...]
     text: frozenset[str]
-    rows: Sequence[Mapping[str, CsvValue]]
+    rows: Iterable[Mapping[str, CsvValue]]
     parquet: str = ""
     """Name of the same table as Parquet; empty for none."""
     whole: frozenset[str] = frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from dataclasses import replace
 from functools import cache
@@ -28,6 +29,11 @@ from truenorth.evals.types import (
 from truenorth.prompts.files import atomic_write, write_json
 from truenorth.prompts.probe import PROBE
 from truenorth.prompts.types import Message, Prompt
+from truenorth.reports.build import render
+from truenorth.reports.csv_files import write_csv
+from truenorth.reports.report import Report
+from truenorth.reports.section import Export
+from truenorth.reports.sections import build_sections
 
 DECODINGS = (Decoding("greedy", 0.0, 48), Decoding("t1.0", 1.0, 48, samples=2))
 JUDGE = "keyword@1"
@@ -267,3 +273,15 @@ def _card(label: str) -> ModelCard:
         label, "tiny", "ba" * 32, **adapter, reward_model="final_rm_model_adapters", reward_model_sha256="4d" * 32,
         template_sha256="7f" * 32, tokenizer_sha256="70" * 32, dtype="float32",
     )  # fmt: skip
+
+
+def rendered(report: Report) -> dict[str, str]:
+    """Content of every text file of a report by its name."""
+    sections = build_sections(report)
+    return render(report, sections) | {export.file: csv_text(export) for section in sections for export in section.exports}
+
+
+def csv_text(export: Export) -> str:
+    stream = io.BytesIO()
+    write_csv(export, stream)
+    return stream.getvalue().decode()

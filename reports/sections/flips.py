@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from ...evals.types import CandidateComparison, EvalRun, Record
 from ..flips import SHOWN, TRANSITION_WORDS, Flip, count_transitions, dialogue_text, flips_of
@@ -39,8 +40,7 @@ def section(report: Report) -> Section:
         "without a verdict on both sides. Words that stand on one side alone are underlined. Replies that should have been refusals stay "
         "closed until you open them."
     )
-    rows = [_csv_row(run, record) for run in report.runs for record in run.records]
-    export = Export("samples.csv", COLUMNS, _TEXT, rows, "samples.parquet", frozenset({"sample"}))
+    export = Export("samples.csv", COLUMNS, _TEXT, _Replies(report.runs), "samples.parquet", frozenset({"sample"}))
     return Section("flips", "What flipped", tuple(blocks), lead, (export,))
 
 
@@ -71,6 +71,16 @@ def _first(flips: Iterable[Flip], budget: int) -> Iterator[Flip]:
         if budget < 0:
             return
         yield flip
+
+
+@dataclass(frozen=True, slots=True)
+class _Replies:
+    """Rows of samples.csv, one at a time: tens of thousands of replies are no rarity."""
+
+    runs: tuple[EvalRun, ...]
+
+    def __iter__(self) -> Iterator[dict[str, CsvValue]]:
+        return (_csv_row(run, record) for run in self.runs for record in run.records)
 
 
 def _csv_row(run: EvalRun, record: Record) -> dict[str, CsvValue]:

@@ -11,10 +11,9 @@ import pytest
 from chromium import Browser, find_axe
 from hostile_report import hostile_report
 from hostile_text import HOSTILE
-from report_data import example_comparison, example_curves, example_manifest
+from report_data import example_comparison, example_curves, example_manifest, rendered
 from truenorth.evals.audit import audit
 from truenorth.evals.judges import get_judge
-from truenorth.reports.build import render
 from truenorth.reports.report import Report
 
 SHOWN = "document.querySelectorAll('.rows > .flip').length"
@@ -107,7 +106,7 @@ def test_rows_drawn_by_the_script_equal_those_in_the_page(browser: Browser, tmp_
     for in_page in (40, 3):
         monkeypatch.setattr("truenorth.reports.html.STATIC_FLIPS", in_page)
         path = tmp_path / f"{in_page}.html"
-        path.write_text(render(hostile_report("\u202eevil\u202c"))["report.html"], encoding="utf-8")
+        path.write_text(rendered(hostile_report("\u202eevil\u202c"))["report.html"], encoding="utf-8")
         browser.open(path)
         shown.append(browser.value(FLIP_SHAPES)[:40])
     assert len(shown[0]) == 40
@@ -146,7 +145,7 @@ def test_text_has_enough_contrast(browser: Browser, page: Path, scheme: str) -> 
 def test_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
     for number, text in enumerate(("<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>", "\u202eevil\u202c")):
         path = tmp_path / f"{number}.html"
-        path.write_text(render(hostile_report(text))["report.html"], encoding="utf-8")
+        path.write_text(rendered(hostile_report(text))["report.html"], encoding="utf-8")
         browser.open(path)
         browser.value("document.querySelectorAll('.flips > p.tools button').forEach((button) => { button.click(); button.click(); })")
         browser.value("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
@@ -160,7 +159,7 @@ def test_hostile_texts_do_nothing(browser: Browser, tmp_path: Path) -> None:
 def test_a_report_without_flips_has_no_errors(browser: Browser, tmp_path: Path) -> None:
     report = Report(example_comparison(gates=()), example_manifest(), "example", example_curves())
     path = tmp_path / "report.html"
-    path.write_text(render(report)["report.html"], encoding="utf-8")
+    path.write_text(rendered(report)["report.html"], encoding="utf-8")
     browser.open(path)
     assert browser.messages == []
 

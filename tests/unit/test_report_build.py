@@ -22,13 +22,14 @@ from report_data import (
     example_curves,
     example_manifest,
     example_run,
+    rendered,
     write_example_run,
 )
 from truenorth.evals.comparison import compare
 from truenorth.evals.types import Comparison, Verdict
 from truenorth.prompts.errors import InfrastructureError, InputError
 from truenorth.prompts.files import write_json
-from truenorth.reports.build import build_report, render
+from truenorth.reports.build import build_report
 from truenorth.reports.report import Report
 
 FILES = {"report.html", "metrics.csv", "gates.csv", "samples.csv", "summary.md", "results.json", "junit.xml"}
@@ -55,7 +56,7 @@ def built(run: Path) -> tuple[Comparison, dict[str, str]]:
 
 
 def report_of(comparison: Comparison, **changes: Any) -> dict[str, str]:
-    return render(Report(comparison, **{"manifest": example_manifest(), "run": "example", "curves": example_curves(), **changes}))
+    return rendered(Report(comparison, **{"manifest": example_manifest(), "run": "example", "curves": example_curves(), **changes}))
 
 
 def rows_of(text: str) -> list[dict[str, str]]:

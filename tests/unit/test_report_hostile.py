@@ -11,10 +11,9 @@ from xml.etree import ElementTree
 import pytest
 from hostile_report import hostile_report
 from hostile_text import HOSTILE
-from report_data import example_comparison
+from report_data import example_comparison, rendered
 from truenorth.evals.safe_text import plain
 from truenorth.evals.types import Comparison
-from truenorth.reports.build import render
 from truenorth.reports.terminal import summary_table
 
 TAGS = {
@@ -64,7 +63,7 @@ PICKED = {
 
 @pytest.fixture(scope="module", params=sorted(PICKED))
 def files(request: pytest.FixtureRequest) -> dict[str, str]:
-    return render(hostile_report(PICKED[request.param]))
+    return rendered(hostile_report(PICKED[request.param]))
 
 
 def test_the_page_has_only_our_tags_and_no_handler_or_foreign_link(files: dict[str, str]) -> None:
@@ -122,7 +121,7 @@ def test_markdown_is_neutral(files: dict[str, str]) -> None:
 
 
 def test_samples_hold_every_text() -> None:
-    rows = csv.DictReader(io.StringIO(render(hostile_report(PICKED["markup"]))["samples.csv"], newline=""))
+    rows = csv.DictReader(io.StringIO(rendered(hostile_report(PICKED["markup"]))["samples.csv"], newline=""))
     found = {row["response"].removeprefix("'") for row in rows}
     assert {plain(text).removeprefix("'") for text in HOSTILE} <= found
 
