@@ -50,7 +50,7 @@ def main() -> None:
         print("\n".join(rows), flush=True)
 
 
-ONE_RATE = """Exact. Left Wilson's interval, right the one that is used: Wilson's, its limits nowhere inside the exact one-sided ones
+ONE_RATE = """Exact. Left Wilson's interval, right the one that is used: Wilson's, its limits nowhere inside the exact mid-p ones
 (`statistics/wilson.py`). Lowest: over all rates, at the worst one."""
 
 

@@ -1,13 +1,13 @@
-"""Wilson's score interval for one rate, plain, kept from its dips near 0 and 1, and for clustered items.
+"""Wilson's score interval for one rate, plain, kept from its dips, and for clustered items.
 
     centre = (p + q^2/2n) / (1 + q^2/n)      half = q sqrt(p(1-p)/n + q^2/4n^2) / (1 + q^2/n)
 
-Near 0 and 1 Wilson's coverage has dips, down to .84 for nominal .95 at every n: with a few events its near limit lies too close. There
-`rate_interval` takes the one-sided exact limit instead, which is the further one for up to about ten events; the idea is that of Brown,
-Cai and DasGupta 2001 (Statistical Science 16: 101-133), without their table of cases. `benchmarks/coverage.py` prints both.
+Wilson's coverage dips near 0 and 1, down to .84 for nominal .95 at every n, and to .92 elsewhere when n is small. `rate_interval` takes
+the exact mid-p limit where that is the further one, which it is for few events. A limit is the rate at which the chance of more events
+than were seen (below: of fewer), plus half the chance of just as many, is alpha / 2. `benchmarks/coverage.py` prints both.
 
-Source: Wilson 1927; the clustered form replaces n by the effective sample size p(1-p) / Var(p) and z by t with G - 1 degrees of
-freedom (Korn and Graubard 1998; Dean and Pagano 2015).
+Source: Wilson 1927; mid-p: Lancaster 1961, Agresti and Gottard 2007; the clustered form replaces n by the effective sample size
+p(1-p) / Var(p) and z by t with G - 1 degrees of freedom (Korn and Graubard 1998; Dean and Pagano 2015).
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy.special import betaincinv, ndtri
+from scipy.optimize import brentq
+from scipy.special import betainc, betaincinv, ndtri
 
 from .clusters import ClusterEstimate, cluster_ratio, t_quantile
 from .interval import Interval
@@ -33,7 +34,7 @@ def wilson(successes: float, n: float, alpha: float = 0.05) -> Interval:
 
 
 def rate_interval(successes: float, n: float, alpha: float = 0.05) -> Interval:
-    """Wilson's interval, its limits nowhere inside the exact one-sided ones (Clopper and Pearson's at level alpha).
+    """Wilson's interval, its limits nowhere inside the exact mid-p ones.
 
     Raises:
         ValueError: as `wilson`.
@@ -76,10 +77,28 @@ def score_interval(rate: float, n: float, quantile: float) -> Interval:
 
 
 def _without_dips(interval: Interval, n: float, alpha: float) -> Interval:
-    """The interval, widened to the limits at which `alpha` is the chance of as many events as were seen, or more (below: or fewer)."""
+    """The interval, widened to the mid-p limits of its value in n items."""
     if math.isnan(interval.low):
         return interval
     events, others = interval.value * n, (1 - interval.value) * n
-    low = float(betaincinv(events, others + 1, alpha)) if events > 0 else 0.0
-    high = float(betaincinv(events + 1, others, 1 - alpha)) if others > 0 else 1.0
-    return Interval(interval.value, min(interval.low, low), max(interval.high, high))
+    return Interval(
+        interval.value, min(interval.low, _mid_p_low(events, others, alpha)), max(interval.high, 1 - _mid_p_low(others, events, alpha))
+    )
+
+
+def _mid_p_low(events: float, others: float, alpha: float) -> float:
+    """Rate at which the mid-p chance of `events` or more is alpha / 2; both counts may be fractional (binomial as incomplete beta)."""
+
+    def excess(rate: float) -> float:
+        return (float(betainc(events, others + 1, rate)) + _more(events, others, rate) - alpha) / 2
+
+    if events <= 0:
+        return 0.0
+    exact = float(betaincinv(events, others + 1, alpha / 2))
+    beyond = float(betaincinv(events + 1, others, alpha / 2)) if others > 0 else 1.0
+    return float(brentq(excess, exact, beyond, xtol=1e-12)) if excess(exact) < 0 < excess(beyond) else exact
+
+
+def _more(events: float, others: float, rate: float) -> float:
+    """Chance of more than `events`; none when there are no others."""
+    return float(betainc(events + 1, others, rate)) if others > 0 else 0.0
