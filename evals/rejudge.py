@@ -8,15 +8,16 @@ from pathlib import Path
 from ..prompts.errors import InputError
 from .judges import Item, Judge, batch_size, judge_each, judge_id
 from .slices import measure
-from .store import PROBE_SUITE, join_records, judgment_journal, read_run
-from .types import EvalRun, Judgment, Score
+from .stages.judge import judgment
+from .store import PROBE_SUITE, join_records, judgment_journal, read_run, refuse_stale_verdicts
+from .types import EvalRun, Score
 
 
 def judge_again(folder: Path, judge: Judge) -> EvalRun:
     """The finished evaluation of `folder` (eval/LABEL) as another judge sees it; its verdicts go to judgments.NAME.jsonl, resumably.
 
     Raises:
-        InputError: the folder holds no finished evaluation, or verdicts of another revision of that judge.
+        InputError: the folder holds no finished evaluation, or verdicts of another revision of that judge or on other responses.
     """
     run = read_run(folder)
     journal = judgment_journal(folder, judge.name, resume=True)
@@ -24,6 +25,7 @@ def judge_again(folder: Path, judge: Judge) -> EvalRun:
     if others:
         raise InputError(f"verdicts of {', '.join(sorted(others))} stand here", file=journal.path, advice="Remove the file to judge anew.")
     asked = (*((run.probe,) if run.probe else ()), *run.records)
+    refuse_stale_verdicts(journal, [record.generation for record in asked])
     with journal:
         for start in range(0, len(asked), size := batch_size(judge)):
             rows = asked[start : start + size]
@@ -31,7 +33,7 @@ def judge_again(folder: Path, judge: Judge) -> EvalRun:
                 continue
             items = [Item(record.prompt, record.generation.response, record.generation.finish_reason) for record in rows]
             for record, ruling in zip(rows, judge_each(judge, items), strict=True):
-                journal.append(Judgment(record.generation.key, ruling.outcome, judge_id(judge), ruling.explanation, ruling.correct))
+                journal.append(judgment(record.generation, ruling, judge))
     journal.finish([record.generation.key for record in asked])
     return _seen_by(folder, run, judge, {record.generation.key: record.score for record in asked if record.score})
 

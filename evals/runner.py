@@ -27,6 +27,7 @@ from .plan import Ask, make_decodings, make_plan
 from .preference import Comparer
 from .shards import ALONE, Shard
 from .slices import measure
+from .stages.applied import refuse_idle_adapter
 from .stages.documents import score_documents
 from .stages.generate import generate
 from .stages.job import Job, Progress, place_of
@@ -84,7 +85,7 @@ def evaluate(
         InputError: the label is no folder name, ids are not unique, or the folder is damaged or holds rows of another model, prompt set,
             judge or reward model; what is in it stays as it is.
         NothingToEvaluateError: a suite is empty.
-        InfrastructureError: the model gave fewer responses than asked for, or a score that is not a finite number.
+        InfrastructureError: the adapter does nothing, the model gave fewer responses than asked for, or a score is not a finite number.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9@._-]*", label):
         raise InputError(f"label {label!r} is no folder name", advice="Use letters, digits, dots, dashes, underscores and @.")
@@ -101,6 +102,8 @@ def evaluate(
     )  # fmt: skip
     chosen = judge or get_judge(config.judge)
 
+    if not (job.folder / "generations.jsonl").exists():
+        refuse_idle_adapter(job)
     generations = generate(job)
     if shard.main:
         write_prompts(job.folder, _snapshot(plan))  # not before another run's folder was recognised

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from ..prompts.errors import InfrastructureError, InputError
-from ..prompts.files import append_jsonl, atomic_write, iter_jsonl, read_json, sha256_file, write_json, write_jsonl
+from ..prompts.files import append_jsonl, atomic_write, iter_jsonl, read_json, sha256_bytes, sha256_file, to_json, write_json, write_jsonl
 from ..prompts.types import Prompt
 from .serial import from_row, to_row
 from .shards import ALONE, Shard
@@ -157,6 +157,51 @@ def score_journal(folder: Path, *, resume: bool = False, shard: Shard = ALONE) -
 def judgments_path(folder: Path, name: str = "") -> Path:
     """judgments.jsonl, or judgments.NAME.jsonl of another judge."""
     return folder / (f"judgments.{name}.jsonl" if name else "judgments.jsonl")
+
+
+def response_digest(row: Generation) -> str:
+    """Digest of what a judge or a scorer sees of a response: text, tokens and how it ended. A server may answer the same key anew."""
+    return sha256_bytes(to_json([row.response, row.finish_reason, list(row.response_tokens)]).encode())
+
+
+def refuse_stale_verdicts(journal: Journal[Judgment], generations: Iterable[Generation]) -> None:
+    """Raise InputError when verdicts were given on other responses than those that stand beside them."""
+    rows = journal.rows
+    stale = sum(row.key in rows and rows[row.key].response_sha256 != response_digest(row) for row in generations)
+    if stale:
+        raise InputError(
+            f"{stale} of {len(rows)} verdicts were given on other responses than those in generations.jsonl",
+            file=journal.path,
+            advice="Remove this file to judge anew.",
+        )
+
+
+def refuse_changed(journal: Journal[Any], wanted: Iterable[str]) -> None:
+    """Before a stage goes on in a finished evaluation: a journal that lacks nothing is the one that results.json was computed from.
+
+    One that lacks rows is filled again; until then nothing here is finished.
+
+    Raises:
+        InputError: nothing is missing, yet the file is another one.
+    """
+    results = journal.path.with_name("results.json")
+    if not results.exists():
+        return
+    if any(key not in journal.rows for key in wanted):
+        forget_results(journal.path.parent)
+        return
+    found = read_json(results, "results file")
+    digest = (found.get("files") or {}).get(journal.path.name) if isinstance(found, dict) else None
+    if digest is not None and sha256_file(journal.path) != digest:
+        raise InputError(
+            "changed since the evaluation finished", file=journal.path,
+            advice="Put the old file back, or remove this one and results.json to make it anew.",
+        )  # fmt: skip
+
+
+def forget_results(folder: Path) -> None:
+    """What is about to get other rows is no finished evaluation any more."""
+    (folder / "results.json").unlink(missing_ok=True)
 
 
 def files_of(label: str) -> tuple[str, ...]:

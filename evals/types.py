@@ -67,6 +67,8 @@ class Judgment:
     explanation: str = ""
     correct: bool | None = None
     """Whether the checkable answer is right; None where there is none."""
+    response_sha256: str = ""
+    """Digest of the response that was judged (`store.response_digest`): a verdict is none on another one under the same key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ...prompts.errors import InputError
-from ...prompts.files import read_json, sha256_file
+from ...prompts.files import read_json, sha256_bytes, sha256_file, to_json
 
 TaskType = Literal["CAUSAL_LM", "SEQ_CLS"]
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -47,7 +47,7 @@ class AdapterFile:
     head: Tensor | None
     """(1, hidden) float32 score head of a SEQ_CLS adapter; None for CAUSAL_LM."""
     sha256: str
-    """Digest of the weights file."""
+    """Digest of the weights file and of what scales it: rank, alpha, rslora."""
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -74,12 +74,10 @@ def read_adapter(folder: Path, task_type: TaskType) -> AdapterFile:
             file=folder / WEIGHTS,
             advice='Train the reward model with modules_to_save=["score"] and num_labels=1.',
         )
-    r = int(config["r"])
+    r, alpha, use_rslora = int(config["r"]), float(config["lora_alpha"]), bool(config.get("use_rslora"))
     _check_pairs(folder / WEIGHTS, tensors, r)
-    return AdapterFile(
-        folder, task_type, r, float(config["lora_alpha"]), float(config.get("lora_dropout") or 0.0),
-        bool(config.get("use_rslora")), tensors, head, sha256_file(folder / WEIGHTS),
-    )  # fmt: skip
+    digest = sha256_bytes(to_json([sha256_file(folder / WEIGHTS), r, alpha, use_rslora]).encode())
+    return AdapterFile(folder, task_type, r, alpha, float(config.get("lora_dropout") or 0.0), use_rslora, tensors, head, digest)
 
 
 def _read_config(path: Path, task_type: TaskType) -> dict[str, Any]:

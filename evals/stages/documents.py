@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...prompts.errors import InputError
 from ..capability import HoldsModule, run_task
 from ..capability_task import CapabilityTask
-from ..store import Scored, score_journal
+from ..store import Scored, forget_results, score_journal
 from ..types import DocumentScore
 from .job import Job, digest_of, refuse_strangers
 
@@ -27,6 +27,7 @@ def score_documents(job: Job, scored: Sequence[str], tasks: Sequence[CapabilityT
     refuse_strangers(journal, [*scored, *(key for keys in there.values() for key in keys)])
     for done, (source, task) in enumerate(sources.items() if job.shard.main else (), 1):
         if not there[source]:
+            forget_results(job.folder)
             rows = [Scored(source, score) for score in _run_task(job, task)]
             journal.rows |= {row.key: row for row in rows}
             there[source] = [row.key for row in rows]
@@ -37,7 +38,8 @@ def score_documents(job: Job, scored: Sequence[str], tasks: Sequence[CapabilityT
 
 def _task_source(job: Job, task: CapabilityTask) -> str:
     card, config = job.card, job.config
-    return digest_of(card.model_sha256, card.adapter_sha256, card.dtype, task.digest, str(config.limit), str(config.seed))
+    model = (card.model_sha256, card.adapter_sha256, card.tokenizer_sha256, card.dtype)
+    return digest_of(*model, task.digest, str(config.limit), str(config.seed))
 
 
 def _run_task(job: Job, task: CapabilityTask) -> list[DocumentScore]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ...prompts.errors import InfrastructureError
 from ..plan import Ask
-from ..store import generation_journal
+from ..store import generation_journal, refuse_changed
 from ..types import Generation
 from .job import Job, refuse_strangers
 
@@ -22,11 +22,12 @@ def generate(job: Job) -> list[Generation]:
     """Every response wanted, in canonical order.
 
     Raises:
-        InputError: the journal is damaged or holds rows of another model, prompt set or setting.
+        InputError: the journal is damaged, was changed, or holds rows of another model, prompt set or setting.
         InfrastructureError: the model gave fewer responses than asked for, or saw a prompt with the template applied twice.
     """
     journal = generation_journal(job.folder, resume=True, shard=job.shard)
     refuse_strangers(journal, job.keys)
+    refuse_changed(journal, job.keys)
     with journal:
         for number, group in enumerate(_groups(job.plan)):
             if job.shard.takes(number) and any(ask.key not in journal.rows for ask in group):

@@ -8,7 +8,7 @@ from ...prompts.errors import InputError
 from ..agreement import agreement
 from ..judges import Item, Judge, Ruling, batch_size, get_judge, judge_each, judge_id
 from ..plan import Ask
-from ..store import judgment_journal
+from ..store import judgment_journal, refuse_changed, refuse_stale_verdicts, response_digest
 from ..types import Generation, JudgeCard, Judgment
 from .job import Job, refuse_strangers
 
@@ -17,7 +17,7 @@ def judge_all(job: Job, generations: Sequence[Generation], judge: Judge) -> list
     """One verdict a response, in the same order.
 
     Raises:
-        InputError: the journal is damaged, or holds another judge's verdicts.
+        InputError: the journal is damaged, was changed, or holds another judge's verdicts or verdicts on other responses.
     """
     journal = judgment_journal(job.folder, resume=True, shard=job.shard)
     refuse_strangers(journal, job.keys)
@@ -28,6 +28,8 @@ def judge_all(job: Job, generations: Sequence[Generation], judge: Judge) -> list
             file=journal.path,
             advice="`truenorth judge RUN --judge NAME` adds a second judge's verdicts; remove this file to judge anew.",
         )
+    refuse_changed(journal, job.keys)
+    refuse_stale_verdicts(journal, generations)
     with journal:
         items = [Item(ask.prompt, row.response, row.finish_reason) for ask, row in zip(job.plan, generations, strict=True)]
         size = batch_size(judge)
@@ -35,13 +37,14 @@ def judge_all(job: Job, generations: Sequence[Generation], judge: Judge) -> list
             rows = generations[start : start + size]
             if job.shard.takes(start // size) and any(row.key not in journal.rows for row in rows):
                 for row, ruling in zip(rows, judge_each(judge, items[start : start + size]), strict=True):
-                    journal.append(_judgment(row.key, ruling, judge))
+                    journal.append(judgment(row, ruling, judge))
             job.progress("judge", start + len(rows), len(job.plan))
     return journal.finish(job.keys)
 
 
-def _judgment(key: str, ruling: Ruling, judge: Judge) -> Judgment:
-    return Judgment(key, ruling.outcome, judge_id(judge), ruling.explanation, ruling.correct)
+def judgment(row: Generation, ruling: Ruling, judge: Judge) -> Judgment:
+    """The judge's ruling on a response, as it is kept."""
+    return Judgment(row.key, ruling.outcome, judge_id(judge), ruling.explanation, ruling.correct, response_digest(row))
 
 
 def judge_cards(

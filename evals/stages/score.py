@@ -17,7 +17,7 @@ from ...prompts.types import PairSet, PreferencePair, Prompt
 from ..metrics.kl import SAMPLED
 from ..models.base import ScoresKL, ScoresReward, SequenceKL
 from ..preference import Preference, compare_both_orders
-from ..store import Journal, Scored, score_journal
+from ..store import Journal, Scored, refuse_changed, response_digest, score_journal
 from ..types import Generation, PairScore, Score
 from .job import Job, digest_of, place_of
 
@@ -35,12 +35,13 @@ def score(job: Job, generations: Sequence[Generation], pairs: Sequence[PairSet])
     A model without a reward head ranks no pairs; one that can't compare distributions gives no KL.
 
     Raises:
-        InputError: the journal is damaged, a row was scored by another model or reward model, or two pairs share set and id.
+        InputError: the journal is damaged, a row was changed, or scored by another model or reward model, or two pairs share set and id.
         InfrastructureError: a score is not a finite number.
     """
     journal = score_journal(job.folder, resume=True, shard=job.shard)
     answers = _response_jobs(job, generations) if _has_reward(job) or isinstance(job.model, ScoresKL) else {}
     ranked = _pair_jobs(job, pairs) if _has_reward(job) else {}
+    refuse_changed(journal, [*answers, *ranked])
     with journal:
         for stage, wanted, compute in (("score", answers, _score_responses), ("pairs", ranked, _score_pairs)):
             _refuse_stale(journal, wanted)
@@ -64,18 +65,19 @@ class _ToScore:
 
 def _response_jobs(job: Job, generations: Sequence[Generation]) -> dict[str, _ToScore]:
     card = job.card
-    source = [card.model_sha256, card.adapter_sha256, card.reward_model_sha256, card.dtype]
+    source = [card.model_sha256, card.adapter_sha256, card.tokenizer_sha256, card.template_sha256, card.reward_model_sha256, card.dtype]
     source += [f"{kind} {name}" for kind, name in (("independent", job.independent_sha256), ("comparer", job.comparer_id)) if name]
     wanted = {}
     for ask, row in zip(job.plan, generations, strict=True):
         base = job.base.get(place_of(row)) if job.base else None
-        facts = [*source, base.key] if base else source
-        wanted[f"response/{row.key}"] = _ToScore(digest_of(*facts), (ask.prompt, row, base))
+        facts = [response_digest(row), *([base.key, response_digest(base)] if base else [])]
+        wanted[f"response/{row.key}"] = _ToScore(digest_of(*source, *facts), (ask.prompt, row, base))
     return wanted
 
 
 def _pair_jobs(job: Job, pairs: Sequence[PairSet]) -> dict[str, _ToScore]:
-    model = (job.card.model_sha256, job.card.reward_model_sha256, job.card.template_sha256, job.card.dtype)
+    card = job.card
+    model = (card.model_sha256, card.tokenizer_sha256, card.template_sha256, card.reward_model_sha256, card.dtype)
     wanted: dict[str, _ToScore] = {}
     for group in pairs:
         for number, pair in enumerate(group.pairs):
@@ -163,7 +165,7 @@ def _refuse_stale(journal: Journal[Scored], wanted: dict[str, _ToScore]) -> None
     stale = [key for key, item in wanted.items() if key in journal.rows and journal.rows[key].source != item.source]
     if stale:
         raise InputError(
-            f"{len(stale)} scores come from another model, reward model or pair file, the first is {stale[0]}",
+            f"{len(stale)} scores come from another model, reward model, response or pair file, the first is {stale[0]}",
             file=journal.path,
             advice="Choose another --out, or remove this file to score anew.",
         )

@@ -83,6 +83,15 @@ def test_what_an_adapter_says_of_its_base_is_ignored(policy: Path, tiny_base: Pa
     assert TransformersModel.load(tiny_base, adapters={"a": policy}).card("a").model == str(tiny_base)
 
 
+@pytest.mark.parametrize("change", [{"lora_alpha": 64}, {"use_rslora": True}])
+def test_what_scales_the_weights_is_part_of_the_digest(policy: Path, change: dict[str, Any]):
+    before = read_adapter(policy, "CAUSAL_LM").sha256
+    edit_config(policy, base_model_name_or_path="elsewhere", peft_version="0.0", lora_dropout=0.5)
+    assert read_adapter(policy, "CAUSAL_LM").sha256 == before
+    edit_config(policy, **change)
+    assert read_adapter(policy, "CAUSAL_LM").sha256 != before
+
+
 def test_a_pattern_of_target_modules_is_never_run(policy: Path, tiny_base: Path):
     edit_config(policy, target_modules="(a+)+$")
     TransformersModel.load(tiny_base, adapters={"a": policy})

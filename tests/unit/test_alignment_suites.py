@@ -156,6 +156,4 @@ def test_a_model_against_itself_passes_every_gate(pytester: pytest.Pytester, fil
 def test_an_adapter_that_was_not_applied_is_no_pass(pytester: pytest.Pytester, files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result, failed = _run(pytester, monkeypatch, "adapter ignored", "--align-adapter=ppo", "-k", "kl")
     assert len(failed) == 2
-    result.stdout.fnmatch_lines(
-        ["E *check adapter_applied failed: KL to the base is exactly 0 on every response: the adapter was not applied*"]
-    )
+    result.stdout.fnmatch_lines(["*adapter 'ppo' was not applied, or does nothing: KL to its base is exactly 0 on 8 responses*"])

@@ -6,8 +6,10 @@ import pytest
 from fake_evaluations import model, run, suite
 from truenorth.cli.main import main
 from truenorth.evals import EvalConfig, FakeModel, GateConfig, TransformersModel, compare, evaluate, make_gates
+from truenorth.evals.judges import get_judge
 from truenorth.evals.judges.keyword import KeywordJudge
 from truenorth.evals.models.shared_base import SharedBase
+from truenorth.evals.rejudge import judge_again
 from truenorth.prompts.errors import InfrastructureError, InputError
 from truenorth.prompts.template import render
 from truenorth.prompts.types import Message, Prompt, PromptSuite
@@ -49,21 +51,87 @@ def adapted(tiny_base, tiny_policy):
     return TransformersModel.load(tiny_base, adapters={"ppo": tiny_policy})
 
 
+ASKED = (PromptSuite("mine", "1", tuple(Prompt(f"p{i}", (Message("user", f"tea {i}"),), "comply") for i in range(6)), "0" * 64),)
+SHORT = EvalConfig(decodings=({"temperature": 0.0, "max_new_tokens": 4},), max_invalid_share=1.0)
+
+
+def measure_adapter(adapted, out):
+    for label, adapter in (("base", None), ("ppo", "ppo")):
+        yield evaluate(adapted, label=label, adapter=adapter, out=out, config=SHORT, suites=ASKED, probe=None)
+
+
+def never_switch(monkeypatch):
+    plain = SharedBase._switch
+    monkeypatch.setattr(SharedBase, "_switch", lambda self, adapter: plain(self, None))
+
+
+def test_an_adapter_that_is_not_applied_stops_the_run_before_anything_is_generated(adapted, tmp_path, monkeypatch):
+    never_switch(monkeypatch)
+    with pytest.raises(
+        InfrastructureError, match="adapter 'ppo' was not applied, or does nothing: KL to its base is exactly 0 on 6 responses"
+    ):
+        list(measure_adapter(adapted, tmp_path))
+    assert (tmp_path / "eval" / "base" / "results.json").exists()
+    assert not (tmp_path / "eval" / "ppo").exists()
+
+
 @pytest.mark.parametrize("broken", [False, True])
-def test_an_adapter_that_is_not_applied_fails_the_run(adapted, broken, tmp_path, monkeypatch):
+def test_an_adapter_that_falls_off_later_fails_the_run(adapted, broken, tmp_path, monkeypatch):
+    monkeypatch.setattr("truenorth.evals.runner.refuse_idle_adapter", lambda job: None)
     if broken:
-        plain = SharedBase._switch
-        monkeypatch.setattr(SharedBase, "_switch", lambda self, adapter: plain(self, None))
-    asked = (PromptSuite("mine", "1", tuple(Prompt(f"p{i}", (Message("user", f"tea {i}"),), "comply") for i in range(6)), "0" * 64),)
-    config = EvalConfig(decodings=({"temperature": 0.0, "max_new_tokens": 4},), max_invalid_share=1.0)
-    base, tuned = (
-        evaluate(adapted, label=label, adapter=adapter, out=tmp_path, config=config, suites=asked, probe=None)
-        for label, adapter in (("base", None), ("ppo", "ppo"))
-    )
+        never_switch(monkeypatch)
+    base, tuned = measure_adapter(adapted, tmp_path)
     gates = make_gates([GateConfig(metric="over_refusal_rate", suite="mine", max=1.0)])
     (found,) = compare(base, [tuned], gates, max_invalid_share=1.0).candidates
     outcome = {made.gate.name: made.outcome for made in found.decisions}["adapter_applied"]
     assert (outcome, found.verdict == "fail") == (("fail", True) if broken else ("pass", False))
+
+
+# -- responses, verdicts and scores that don't belong together
+
+
+def test_verdicts_and_scores_of_other_responses_are_refused_when_responses_are_made_anew(tmp_path):
+    folder = tmp_path / "eval" / "base"
+    refusing = FakeModel(lambda *_: REFUSAL)
+    run(tmp_path, using=FakeModel(lambda *_: ANSWER))
+    (folder / "generations.jsonl").unlink()
+    with pytest.raises(InputError, match=r"81 of 81 verdicts were given on other responses.*\nRemove this file to judge anew"):
+        run(tmp_path, using=refusing)
+    (folder / "judgments.jsonl").unlink()
+    with pytest.raises(InputError, match="81 scores come from another model, reward model, response or pair file"):
+        run(tmp_path, using=refusing)
+    (folder / "scores.jsonl").unlink()
+    assert {record.judgment.outcome for record in run(tmp_path, using=refusing).records} == {"refuse"}
+
+
+def test_a_second_judge_does_not_keep_its_verdicts_on_other_responses(tmp_path):
+    folder = tmp_path / "eval" / "base"
+    run(tmp_path, using=FakeModel(lambda *_: ANSWER))
+    judge_again(folder, get_judge("classifier"))
+    for name in ("generations.jsonl", "judgments.jsonl", "scores.jsonl"):
+        (folder / name).unlink()
+    run(tmp_path, using=FakeModel(lambda *_: REFUSAL))
+    with pytest.raises(InputError, match=r"judgments\.classifier\.jsonl: 81 of 81 verdicts were given on other responses"):
+        judge_again(folder, get_judge("classifier"))
+
+
+@pytest.mark.parametrize("name", ["generations.jsonl", "judgments.jsonl", "scores.jsonl"])
+def test_a_row_changed_by_hand_is_refused_by_the_same_command(tmp_path, name):
+    run(tmp_path)
+    path = tmp_path / "eval" / "base" / name
+    before = path.read_text(encoding="utf-8")
+    changed = {
+        "generations.jsonl": ('"response": "', '"response": "No. '),
+        "judgments.jsonl": ("comply", "other"),
+        "scores.jsonl": ("0", "1"),
+    }
+    path.write_text(before.replace(*changed[name], 1), encoding="utf-8")
+    assert path.read_text(encoding="utf-8") != before
+    with pytest.raises(InputError, match="changed since the evaluation finished"):
+        run(tmp_path)
+    path.unlink()
+    run(tmp_path)
+    assert path.read_text(encoding="utf-8") == before
 
 
 # -- template doubled
@@ -95,7 +163,7 @@ def test_runs_with_different_templates_are_not_subtracted(tmp_path):
 
             return replace(super().card(adapter), template_sha256="f" * 64)
 
-    (found,) = compare(run(tmp_path), [run(tmp_path, "ppo", using=Other(model()._responses))]).candidates
+    (found,) = compare(run(tmp_path), [run(tmp_path, "ppo", using=Other(model()._responses, kl=model()._kl))]).candidates
     assert (found.verdict, found.deltas) == ("none", ())
     assert any("template_sha256" in line for line in found.differences)
 

@@ -158,6 +158,7 @@ def test_scores_of_another_reward_model_are_refused(tmp_path):
     rows = [json.loads(line) for line in scores.read_text().splitlines()]
     rows[3]["source"] = "0" * 64
     scores.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    scores.with_name("results.json").unlink()
     with pytest.raises(InputError, match="1 scores come from another model"):
         run(tmp_path, "ppo", pairs=[pairs()])
 

@@ -7,6 +7,7 @@ from fake_evaluations import model, pairs, run, suite
 from truenorth.evals.config import DecodingConfig, EvalConfig
 from truenorth.evals.models.fake import FakeModel
 from truenorth.evals.shards import ALONE, Shard, join_processes
+from truenorth.evals.stages.applied import PROMPTS
 
 FILES = ("prompts.jsonl", "generations.jsonl", "judgments.jsonl", "scores.jsonl", "worst_pairs.jsonl", "results.json")
 CONFIG = EvalConfig(decodings=(DecodingConfig(temperature=0.0, max_new_tokens=32), DecodingConfig(temperature=1.0, samples=2)))
@@ -85,7 +86,7 @@ def test_each_row_is_computed_once(tmp_path, whole):
 
     together(tmp_path, 2, [counting(0), counting(1)])
     assert all(said)
-    assert len(said[0]) + len(said[1]) == 1 + 300 + 600
+    assert len(said[0]) + len(said[1]) == 1 + 300 + 600 + 2 * PROMPTS  # each looks first whether the adapter does anything
 
 
 @pytest.mark.parametrize("then", [1, 2])
