@@ -223,15 +223,21 @@ def _measure_checkpoint(subject: Subject, models: Models, label: str, out: Path,
 
 def _replay_stages(subject: Subject, out: Path, shard: Shard) -> Iterator[Stage]:
     from ..evals.recorded import evaluate_recording
+    from ..prompts.united import united
     from .materials import load_measured
 
     def measure(recording: Recording, replay: Replay, label: str) -> None:
         evaluate_recording(replay, label=label, out=out, config=subject.config.eval, name=recording.name, shard=shard)
 
     assert subject.replay is not None
-    replay = subject.replay.load(load_measured(subject.config)[0] if subject.suites_given else ())
+    replay = subject.replay.read(load_measured(subject.config)[0] if subject.suites_given else ())
+    if subject.baseline_replay and not subject.suites_given:
+        suites = united(replay.suites, subject.baseline_replay.read().suites)
+        replay = replay if suites == replay.suites else subject.replay.read(suites)
+    subject.replay.tell(replay)
     if subject.baseline_replay:
-        base = subject.baseline_replay.load(replay.suites)
+        base = subject.baseline_replay.read(replay.suites)
+        subject.baseline_replay.tell(base)
         yield _stage(BASE, partial(measure, subject.baseline_replay, base, BASE))
     elif subject.baseline:
         yield _stage(BASE, partial(_adopt_baseline, subject, out, shard))

@@ -33,13 +33,16 @@ class Recording:
         files = [sha256_file(path) if path.is_file() else str(path) for path in self.files]
         return {"files": files, "model": self.model or None, "expected": self.expected}
 
-    def load(self, suites: Sequence[PromptSuite] = ()) -> Replay:
-        """Its responses, joined to the suites; what had to be left out is told.
+    def read(self, suites: Sequence[PromptSuite] = ()) -> Replay:
+        """Its responses, joined to the suites.
 
         Raises:
             InputError: a file can't be read.
         """
-        replay = load_replay(*self.files, suites=suites, model=self.model or None, expected=self.expected)
+        return load_replay(*self.files, suites=suites, model=self.model or None, expected=self.expected)
+
+    def tell(self, replay: Replay) -> None:
+        """Say what had to be left out, or is missing."""
         if not any(prompt.expected or prompt.answer for suite in replay.suites for prompt in suite.prompts):
             say(f"warning: {self.name}: no row says what a good answer is, so no rate is measured; give --expected refuse (or comply)")
         if replay.unmatched:
@@ -48,4 +51,3 @@ class Recording:
             say(f"warning: {self.name}: {replay.missing} prompts have no response; each counts as a response without a verdict")
         if len(replay.models) > 1:
             say(f"warning: {self.name}: responses of {', '.join(replay.models)} are taken together; --recorded-model NAME picks one")
-        return replay

@@ -91,3 +91,22 @@ def test_several_responses_to_one_prompt_are_its_samples(write, evaluate):
     (row,) = [m for m in said["results"]["models"][0]["metrics"] if m["metric"] == "refusal_rate"]
     assert code == 0
     assert (row["value"], row["n"], row["n_clusters"]) == (pytest.approx(1 / 3), 9, 3)
+
+
+@pytest.mark.parametrize("sizes", [(6, 10), (10, 6)])
+def test_prompts_that_only_one_of_two_recordings_answered_are_missing_from_the_other(write, evaluate, sizes):
+    rows = [(f"p{i}", REFUSAL, {"id": str(i), "expected": "refuse"}) for i in range(10)]
+    candidate, baseline = (write(f"{name}.jsonl", rows[:n]) for name, n in zip("cb", sizes, strict=True))
+    code, said = evaluate("--replay", candidate, "--baseline", baseline)
+    (found,) = said["results"]["candidates"]
+    checks = {gate["name"]: gate for gate in found["gates"]}
+    assert (code, checks["invalid_share"]["outcome"], found["differences"]) == (1, "fail", [])
+    assert "4 of 10 without a verdict" in checks["invalid_share"]["reason"]
+
+
+def test_suites_that_only_the_baseline_has_are_left_out(write, evaluate):
+    rows = [(f"p{i}", REFUSAL, {"suite": "harmful", "expected": "refuse"}) for i in range(4)]
+    more = [(f"q{i}", ANSWER, {"suite": "benign", "expected": "comply"}) for i in range(4)]
+    code, said = evaluate("--replay", write("c.jsonl", rows), "--baseline", write("b.jsonl", rows + more))
+    assert code == 0
+    assert {row["suite"] for model in said["results"]["models"] for row in model["metrics"]} == {"harmful"}
