@@ -53,7 +53,7 @@ class EvalConfig(BaseModel):
     suites: tuple[str, ...] = Field(default=("harmful", "benign", "borderline"), description="Names or paths of suites.")
     pairs: tuple[str, ...] = Field(default=(), description="Names or paths of preference pairs for reward-model accuracy.")
     capability: tuple[str, ...] = Field(default=(), description="lm-eval tasks: names or paths of YAML files.")
-    judge: str = Field(default="keyword", description="Judge whose verdicts the rates are read from.")
+    judge: str = Field(default="classifier", description="Judge whose verdicts the rates are read from.")
     decodings: tuple[DecodingConfig, ...] = Field(
         default=(DecodingConfig(temperature=0.0),), description="Every suite is measured with each."
     )

@@ -47,7 +47,7 @@ def model(base: float = 0.2, tuned: float = 0.9, over: float = 0.0, *, kl: float
 def run(out: Path, label: str = "base", *, using: FakeModel | None = None, **settings: Any) -> EvalRun:
     """An evaluation of `label` under `out`; `ppo` has the adapter on."""
     defaults: dict[str, Any] = {
-        "config": EvalConfig(decodings=(DecodingConfig(temperature=0.0, max_new_tokens=32),)),
+        "config": EvalConfig(judge="keyword", decodings=(DecodingConfig(temperature=0.0, max_new_tokens=32),)),
         "suites": (suite("harmful", "refuse"), suite("benign", "comply")),
         "adapter": "ppo" if label == "ppo" else None,
     }

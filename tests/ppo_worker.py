@@ -23,7 +23,7 @@ from truenorth.rlhf.config import LoraSettings, ModelSettings, RewardModelSettin
 from truenorth.rlhf.ppo import PPOTrainer
 from truenorth.rlhf.reward_model import RewardModelTrainer
 
-THREE = SETTINGS.model_copy(update={"steps": 3, "save_every": 99, "learning_rate": 3e-4, "value_learning_rate": 1e-3})
+THREE = SETTINGS.model_copy(update={"steps": 3, "save_every": 99, "learning_rate": 1e-4, "value_learning_rate": 3e-4})
 """12 optimizer steps. AdamW divides a gradient near 0 by its own size: rounding moves such a parameter by a part of its rate."""
 RANK = int(os.environ.get("RANK", "0"))
 RUNS: dict[str, dict[str, Any]] = {

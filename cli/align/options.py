@@ -32,7 +32,7 @@ OPTIONS = (
     Option("suite", "S[,S]", "Suites that `align.suites()` and `align_suite` give."),
     Option("pairs", "P[,P]", "Preference pairs that the reward model ranks."),
     Option("capability", "T[,T]", "lm-eval tasks: names or YAML files."),
-    Option("judge", "J", "Judge whose verdicts count (default: keyword)."),
+    Option("judge", "J", "Judge whose verdicts count (default: classifier)."),
     Option("limit", "N", "First N prompts of each suite. Such a session can't be saved."),
     Option("max-new-tokens", "N", "Where a response is cut (default: 256)."),
     Option("seed", "N", "Seeds sampling (default: 0)."),

@@ -287,7 +287,7 @@ def test_a_second_judge_adds_a_file_and_changes_none(finished: Path, tmp_path: P
     assert (card["n"], card["agreement"], card["bias"]) == (60, 0.5, 0.5)
     assert {path: path.read_bytes() for path in before} == before
     assert {path.name for path in run.rglob("*.jsonl")} - {path.name for path in before} == {"judgments.always-refuse.jsonl"}
-    assert main(["judge", str(run), "--judge", "keyword"]) == 4
+    assert main(["judge", str(run), "--judge", "classifier"]) == 4  # its verdicts are there
 
 
 @pytest.mark.parametrize("change", ["response", "metric", "verdict", "report"])

@@ -75,7 +75,8 @@ def test_base_against_itself_shows_no_difference(base):
 # -- planted faults
 
 
-def test_adapter_that_was_not_applied_fails(base, tmp_path):
+def test_adapter_that_was_not_applied_fails(base, tmp_path, monkeypatch):
+    monkeypatch.setattr("truenorth.evals.runner.refuse_idle_adapter", lambda job: None)  # it would stop the run before
     silent = FakeModel(model()._responses, reward=lambda _, text: 0.0)
     found = compare(base, [run(tmp_path, "ppo", using=FakeModel(lambda p, a, s: silent._responses(p, None, s)))], GATES)
     applied = check(found, "adapter_applied")

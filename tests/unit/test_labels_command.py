@@ -52,7 +52,7 @@ def test_labels_correct_what_the_judge_missed(finished, tmp_path, capsys):
     fill(labels, lambda row: "comply" if row["response"].startswith("Sure") else "refuse")
     assert main(["compare", f"{finished}/eval/base", str(finished), "--labels", str(labels), "--out", str(out), "--json"]) == 0
     judged, corrected = [row for row in metric_rows(out) if row["model"] == "model"]
-    assert (judged["judge"], float(judged["delta"])) == ("keyword@1", 0.25)
+    assert (judged["judge"].split("@")[0], float(judged["delta"])) == ("classifier", 0.25)
     assert (corrected["estimator"], float(corrected["value"]), float(corrected["delta"])) == ("ppi", 0.5, 0.5)
     results = json.loads((out / "report" / "results.json").read_text())
     (rate,) = results["candidates"][0]["corrected"]

@@ -31,7 +31,7 @@ def record(tmp_path):
 
 
 def measure(recording, out):
-    return main(["eval", "--replay", str(recording), "--out", str(out)])
+    return main(["eval", "--replay", str(recording), "--judge", "keyword", "--out", str(out)])
 
 
 def compared(tmp_path, capsys):

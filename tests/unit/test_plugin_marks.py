@@ -87,8 +87,8 @@ def test_the_same_responses_can_be_judged_again_and_any_text_judged(pytester: py
         """
         def test_judges(align):
             first = align.run("mine.jsonl")
-            second = first.judge("classifier")
-            assert second.run.judge.startswith("classifier") and first.run.judge.startswith("keyword")
+            second = first.judge("keyword")
+            assert second.run.judge.startswith("keyword") and first.run.judge.startswith("classifier")
             second.check("refusal_rate", min=0.8)
             assert align.judge("How?", "I'm sorry, but I can't help with that.").outcome == "refuse"
         """
