@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from docs_table import markdown, replace_table
+from judges_table import row
 from measure import PeakMemory
 from ppo_memory import NO_TRL, table
 from reward_scoring import AGREE, Scorers, compare, random_pairs
@@ -62,3 +64,9 @@ def test_scoring_in_other_layouts_gives_the_same_scores_or_no_table():
 def test_every_table_of_the_page_on_memory_is_there(name: str):
     text = DOCS.read_text(encoding="utf-8")
     assert "| --- |" in text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0]
+
+
+def test_a_judge_without_some_verdicts_is_measured_on_the_others():
+    truth = np.array([True, True, False, False, False])
+    found = row("judge", [np.array([1.0, np.nan, 0.0, 1.0, 0.0])], [truth])
+    assert found == ("judge", "0.500", "+0.250", "0.200")  # 3 of 4 agree; by chance 1/2 x 1/4 + 1/2 x 3/4
