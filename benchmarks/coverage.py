@@ -20,6 +20,7 @@ from truenorth.evals.gates import decide, make_gates
 from truenorth.evals.metrics import METRICS
 from truenorth.evals.statistics.interval import Interval
 from truenorth.evals.statistics.newcombe import PairedRates, newcombe_paired
+from truenorth.evals.statistics.tango import tango_paired
 from truenorth.evals.statistics.wilson import rate_interval, wilson, wilson_clustered
 from truenorth.evals.types import Decoding, EvalRun, Generation, ItemValue, Judgment, ModelCard, PairScore, Record
 from truenorth.prompts.types import Message, Prompt
@@ -76,23 +77,39 @@ def lowest(interval: Callable[[int, int], Interval], n: int) -> float:
     return float((stats.binom.pmf(np.arange(n + 1), n, rates[:, None]) * inside).sum(axis=1).min())
 
 
-PAIRED = """Exact, by enumeration of all tables of n pairs; `correlation` is that of the two outcomes of a prompt. Newcombe's method 10 is
-conservative where the rates are near 0 or 1 and alike, and that is where a base sits before training."""
+PAIRED = """Exact, by enumeration of all tables of n pairs; `correlation` is that of the two outcomes of a prompt. Left Newcombe's method
+10, right the one that is used: Tango's score interval. Where the rates are near 0 or 1 and alike, hardly a pair is discordant, and every
+interval is conservative."""
 
 
 def paired_rates() -> Iterator[str]:
-    cases = [(0.02, 0.02, 0.0), (0.02, 0.02, 0.5), (0.02, 0.1, 0.2), (0.5, 0.5, 0.6), (0.3, 0.6, 0.3), (0.9, 0.98, 0.2), (0.98, 0.98, 0.5)]
+    cases = [
+        (0.02, 0.02, 0.0), (0.02, 0.1, 0.2), (0.1, 0.1, 0.3), (0.2, 0.2, 0.5), (0.5, 0.5, 0.6), (0.3, 0.6, 0.3), (0.9, 0.98, 0.2),
+        (0.98, 0.98, 0.5),
+    ]  # fmt: skip
+        (0.02, 0.02, 0.0),
+        (0.02, 0.1, 0.2),
+        (0.1, 0.1, 0.3),
+        (0.2, 0.2, 0.5),
+        (0.5, 0.5, 0.6),
+        (0.3, 0.6, 0.3),
+        (0.9, 0.98, 0.2),
+        (0.98, 0.98, 0.5),
+    ]
     yield "| base | tuned | correlation | n = 25 | n = 50 |"
     yield "|---|---|---|---|---|"
     tables = {n: _tables(n) for n in (25, 50)}
     for base, tuned, correlation in cases:
-        covered = [_paired_coverage(*tables[n], base, tuned, correlation) for n in tables]
-        yield f"| {base:g} | {tuned:g} | {correlation:g} | " + " | ".join(f"{value:.3f}" for value in covered) + " |"
+        covered = [[_paired_coverage(counts, limits, base, tuned, correlation) for limits in both] for counts, *both in tables.values()]
+        cells = " | ".join(f"{newcombe:.3f} / {tango:.3f}" for newcombe, tango in covered)
+        yield f"| {base:g} | {tuned:g} | {correlation:g} | {cells} |"
 
 
-def _tables(n: int) -> tuple[NDArray[np.int64], Floats]:
-    counts = np.array([(a, b, c, n - a - b - c) for a in range(n + 1) for b in range(n + 1 - a) for c in range(n + 1 - a - b)])
-    return counts, np.array([newcombe_paired(*map(int, row))[1:] for row in counts])
+def _tables(n: int) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Counts of every table, and the limits of both intervals."""
+    counts = [(a, b, c, n - a - b - c) for a in range(n + 1) for b in range(n + 1 - a) for c in range(n + 1 - a - b)]
+    newcombe = [newcombe_paired(*row)[1:] for row in counts]
+    return np.array(counts), np.array(newcombe), np.array([tango_paired(b, c, n)[1:] for _, b, c, _ in counts])
 
 
 def _paired_coverage(counts: NDArray[np.int64], limits: Floats, base: float, tuned: float, correlation: float) -> float:

@@ -1,7 +1,7 @@
 """Item values -> a number with its interval, alone (`MetricResult`) or tuned against base on the same items (`MetricDelta`).
 
 Which estimator is used, and why:
-- rates, every item its own cluster: Wilson; Newcombe's method 10 and exact McNemar for the paired difference;
+- rates, every item its own cluster: Wilson; Tango's score interval and exact McNemar for the paired difference;
 - rates, items that share clusters: Wilson with the effective sample size; Newcombe's form of the difference with cluster-robust parts;
 - metrics that combine several sums (gaps, calibration, means of means): cluster bootstrap, the same draws for base and tuned;
 - everything else: ratio estimator with cluster-robust t.
@@ -23,8 +23,9 @@ from .statistics.bootstrap import cluster_bootstrap
 from .statistics.clusters import cluster_difference, cluster_ratio
 from .statistics.interval import Interval, inverted_p
 from .statistics.mcnemar import mcnemar_exact
-from .statistics.newcombe import PairedRates, newcombe_paired
+from .statistics.newcombe import PairedRates
 from .statistics.power import mde_normal, mde_paired
+from .statistics.tango import tango_paired
 from .statistics.wilson import clustered_rate, rate_interval
 from .types import ItemValue, MetricDelta, MetricResult
 
@@ -98,7 +99,7 @@ def paired_delta(
     if found is None:
         return MetricDelta(metric.name, suite, subset, decoding, "", None, None, None, 0, reason="no item has a value in both models")
     lost, gained = discordant(pairs) if _is_binary(metric, pairs) else (0, 0)
-    exact = found.estimator == "newcombe" and _is_binary(metric, pairs)
+    exact = found.estimator == "tango" and _is_binary(metric, pairs)
     p_value = mcnemar_exact(lost, gained) if exact else found.p_value(0.0)
     mde = mde_paired(len(pairs), (lost + gained) / len(pairs), alpha) if exact else _mde(value, low, high, alpha)
     return MetricDelta(metric.name, suite, subset, decoding, found.estimator, value, low, high, len(pairs), p_value, mde, gained, lost)
@@ -154,8 +155,7 @@ def estimate_difference(metric: Metric, pairs: Sequence[Pair]) -> Estimate | Non
         return _bootstrap(metric, [base, tuned], clusters)
     if n_clusters == n and _is_binary(metric, pairs):
         lost, gained = discordant(pairs)
-        both = sum(_value(b) == _value(t) == 1 for b, t in pairs)
-        return Estimate("newcombe", lambda alpha: newcombe_paired(both, lost, gained, n - both - lost - gained, alpha), n, n)
+        return Estimate("tango", lambda alpha: tango_paired(lost, gained, n, alpha), n, n)
     if metric.binary:
         rates = PairedRates.of(_columns(base)[0], _columns(tuned)[0], clusters)
         return Estimate("newcombe_clustered", rates.interval, n, n_clusters)

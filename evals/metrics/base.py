@@ -32,7 +32,7 @@ class Metric:
     items: Callable[[Sequence[Any]], list[ItemValue]]
     """Per-item values of the rows that the metric applies to; empty when it applies to none."""
     binary: bool
-    """Values lie in [0, 1] with weight 1: a rate, with Wilson and Newcombe intervals."""
+    """Values lie in [0, 1] with weight 1: a rate, with Wilson's interval, and Tango's or Newcombe's for differences."""
     description: str
     formula: str
     needs_judge: bool = False

@@ -9,7 +9,7 @@ multipletests = pytest.importorskip("statsmodels.stats.multitest").multipletests
 
 
 def delta(metric, subset, p, suite="harmful"):
-    return MetricDelta(metric, suite, subset, "greedy", "newcombe", 0.1, 0.0, 0.2, 50, p)
+    return MetricDelta(metric, suite, subset, "greedy", "tango", 0.1, 0.0, 0.2, 50, p)
 
 
 @pytest.mark.parametrize("p_values", [[0.01, 0.04, 0.03, 0.005], [0.5], [1.0, 1.0], [0.02, 0.02, 0.9], []])

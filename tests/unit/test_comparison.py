@@ -201,5 +201,5 @@ def test_clustered_suites_give_wider_differences(tmp_path):
     wide = (suite("harmful", "refuse", cluster=8), suite("benign", "comply"))
     clustered = compare(run(tmp_path / "c", suites=wide), [run(tmp_path / "c", "ppo", suites=wide)]).candidates[0].deltas
     plain = compare(run(tmp_path / "p"), [run(tmp_path / "p", "ppo")]).candidates[0].deltas
-    assert (clustered[0].estimator, plain[0].estimator) == ("newcombe_clustered", "newcombe")
+    assert (clustered[0].estimator, plain[0].estimator) == ("newcombe_clustered", "tango")
     assert clustered[0].value == plain[0].value

@@ -22,7 +22,7 @@ def test_estimator_follows_from_the_kind_of_item():
     assert estimate(RATE, items([1, 0, 1])).estimator == "wilson"
     assert estimate(RATE, items([1, 0, 1], ["a", "a", "b"])).estimator == "wilson_clustered"
     assert estimate(KL, items([1, 0, 1])).estimator == "cluster_t"
-    assert paired_delta(RATE, items([1, 0]), items([1, 1])).estimator == "newcombe"
+    assert paired_delta(RATE, items([1, 0]), items([1, 1])).estimator == "tango"
     assert paired_delta(RATE, items([1, 0, 1], ["a", "a", "b"]), items([1, 1, 0], ["a", "a", "b"])).estimator == "newcombe_clustered"
     assert paired_delta(KL, items([1, 0]), items([1, 1])).estimator == "cluster_t"
 

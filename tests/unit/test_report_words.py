@@ -61,7 +61,7 @@ def result(value: float, *, higher: bool | None = True) -> MetricResult:
 
 
 def delta(value: float, low: float, high: float) -> MetricDelta:
-    return MetricDelta("refusal_rate", "harmful", "", "greedy", "newcombe", value, low, high, 80)
+    return MetricDelta("refusal_rate", "harmful", "", "greedy", "tango", value, low, high, 80)
 
 
 @pytest.mark.parametrize(
