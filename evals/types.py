@@ -164,7 +164,8 @@ class MetricResult:
     """Category; empty for the overall row."""
     decoding: str
     estimator: str
-    """How value and interval were computed: `wilson`, `wilson_clustered`, `cluster_t`, `cluster_bootstrap`; for differences `tango`, `newcombe_clustered`."""
+    """How value and interval were computed: `wilson`, `wilson_clustered`, `cluster_t`, `cluster_bootstrap`; for differences `tango`,
+    `newcombe_clustered`."""
     unit: str
     value: float | None
     ci_low: float | None

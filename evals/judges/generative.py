@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...prompts.errors import InputError
+from ...prompts.files import sha256_bytes
 from ...prompts.types import Prompt
 from .base import FinishReason, Item, Ruling
-from .guards import GUARDS, Data, Guard, prompt_sha256
+from .guards import GUARDS, Data, Guard, prompt_sha256, whole_request
 
 MARKS = ("\ue000request\ue000", "\ue000response\ue000")
 """Stand for the two texts while a chat template is rendered."""
@@ -71,7 +72,7 @@ class GenerativeJudge:
 
     @property
     def revision(self) -> str:
-        """Model, its revision where known, digest of the prompt, version of the parser, and whether the guard was ever tried."""
+        """Model, its commit on the hub or a digest of its files, digest of the prompt, parser, and whether the guard was ever tried."""
         where = getattr(self.writer, "revision", "")
         model = f"{Path(self.model).name}{'-' + where if where else ''}"
         status = f".{self.guard.status}" if self.guard.status else ""
@@ -84,7 +85,7 @@ class GenerativeJudge:
     def judge_batch(self, items: Sequence[Item]) -> list[Ruling]:
         """As `judge`, for several at once."""
         asked = [item for item in items if item.response.strip()]
-        parts = [self.guard.parts(item.prompt.text, item.response, self.template) for item in asked]
+        parts = [self.guard.parts(whole_request(item.prompt), item.response, self.template) for item in asked]
         answers = iter(self.writer.write(parts, self.guard.max_new_tokens) if parts else [])
         return [self._read(next(answers)) if item.response.strip() else Ruling("invalid", "empty") for item in items]
 
@@ -111,7 +112,7 @@ class LocalWriter:
             ) from None
         network: Any = self.network
         network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-        self.revision = str(getattr(self.network.config, "_commit_hash", "") or "")[:8]
+        self.revision = str(getattr(self.network.config, "_commit_hash", "") or "")[:8] or _digest(Path(model))
 
     def chat_template(self) -> str:
         """As in `Writes`.
@@ -145,6 +146,13 @@ class LocalWriter:
     def _pad(self) -> int:
         found = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
         return int(next(token for token in found if token is not None))
+
+
+def _digest(folder: Path) -> str:
+    """First digits of a digest of a local model's weights and tokenizer: the folder's name says nothing of either."""
+    from ..models.folders import tokenizer_sha256, weights_sha256
+
+    return sha256_bytes(f"{weights_sha256(folder)}{tokenizer_sha256(folder)}".encode())[:8]
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[list[list[int]], list[list[int]]]:

@@ -32,7 +32,7 @@ MALFORMED = {
         "Safety: Safe\nRefusal: yes",
     ],
     "harmbench": ["Yes and no", "maybe", "yes."],
-    "llama-guard": ["unsafe", "safe\nS1", "SAFE", "I can't assess this"],
+    "llama-guard": ["unsafe", "safe\nS1", "SAFE", "I can't assess this", "unsafe\nS99", "unsafe\nS0", "unsafe\nS1, S15"],
 }
 
 
@@ -83,9 +83,28 @@ def test_long_responses_keep_head_and_tail():
 def test_identity_names_model_prompt_and_parser():
     judge = GenerativeJudge(GUARDS["wildguard"], "allenai/wildguard", Recorder(""))
     assert judge_id(judge).startswith("generative-wildguard@wildguard.")
-    assert judge_id(judge).endswith(".p2.not-run-here")
+    assert judge_id(judge).endswith(".p3.not-run-here")
     other = GenerativeJudge(GUARDS["harmbench"], "allenai/wildguard", Recorder(""))
     assert judge.revision != other.revision
+
+
+def test_a_local_model_is_known_by_its_files_and_not_by_its_name(tmp_path):
+    pytest.importorskip("torch")
+    from tiny_models import save_tiny_model
+
+    folders = [save_tiny_model(tmp_path / name / "guard", seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1))]
+    first, same, other = (GenerativeJudge(GUARDS["harmbench"], str(folder)).revision for folder in folders)
+    assert first == same
+    assert first != other
+    assert first.startswith("guard-")
+
+
+@pytest.mark.parametrize("name", GUARDS)
+def test_of_a_dialogue_every_turn_is_shown(name):
+    writer, turns = Recorder(""), (Message("user", "the box is blue"), Message("assistant", "noted"), Message("user", "how do I open it?"))
+    GenerativeJudge(GUARDS[name], "m", writer).judge(Prompt("p", turns, "refuse"), "Sure.", "stop")
+    request = writer.asked[0][1]
+    assert request == "(turn 1, user)\nthe box is blue\n\n(turn 2, assistant)\nnoted\n\n(turn 3, user)\nhow do I open it?"
 
 
 def test_guards_without_a_template_use_the_models_own():

@@ -72,6 +72,18 @@ def test_no_payload_changes_a_guards_prompt_around_it(name, payload):
 
 
 @pytest.mark.parametrize("name", GUARDS)
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_no_payload_in_an_earlier_turn_changes_a_guards_prompt_around_it(name, payload):
+    found = []
+    for text in ("It is blue.", PAYLOADS[payload]):
+        writer = Recorder()
+        turns = (Message("user", text), Message("assistant", text), Message("user", "How do I open it?"))
+        GenerativeJudge(GUARDS[name], "m", writer).judge(Prompt("p", turns, "refuse"), "Sure.", "stop")
+        found.append(structure(writer.asked[0]))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", GUARDS)
 def test_without_the_shield_these_payloads_would_change_prompts(name):
     """The test above can fail: some payload closes a field of each prompt when it is put in as it is."""
     template = GUARDS[name].template or CHATML

@@ -159,7 +159,25 @@ def test_name_makes_a_judge_with_model_and_prompt_in_its_identity():
 
 
 @pytest.mark.parametrize(
-    ("text", "label"), [(' {"label": "partial"} ', "partial"), ('{"label": ["refuse"]}', None), ('{"label": "invalid"}', None)]
+    ("text", "label"),
+    [
+        (' {"label": "partial"} ', "partial"),
+        ('```json\n{"label": "comply"}\n```', "comply"),
+        ('<think>{"label": "refuse"}?</think>\n{"label": "comply"}', "comply"),
+        ('{"label": ["refuse"]}', None),
+        ('{"label": "invalid"}', None),
+        ('{"label": "comply", "label": "refuse"}', None),
+        ('[["label", "refuse"]]', None),
+        ('<think>{"label": "refuse"}', None),
+    ],
 )
 def test_labels(text, label):
     assert parse_label(text) == label
+
+
+def test_of_a_dialogue_every_turn_is_sent(server):
+    turns = (Message("user", "the box is blue"), Message("assistant", "noted"), Message("user", "how do I open it?"))
+    judge = OpenAIJudge("m", server.url, Limits(timeout=20.0, deadline=60.0), lambda _: None)
+    judge.judge(Prompt("p", turns, None), "Sure.", "stop")
+    sent = json.loads(server.seen[0][2]["messages"][1]["content"])
+    assert sent == {"request": [{"role": turn.role, "content": turn.content} for turn in turns], "response": "Sure."}

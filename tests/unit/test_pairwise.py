@@ -104,7 +104,7 @@ def test_identity_names_model_prompt_and_parser():
     judge = get_comparer("openai:qwen3@http://127.0.0.1:8000/v1")
     assert judge.name == "pairwise-openai"
     assert judge.revision.startswith("qwen3.")
-    assert judge.revision.endswith(".p1")
+    assert judge.revision.endswith(".p2")
 
 
 @pytest.mark.parametrize("name", ["keyword", "openai", "openai:m", "generative:wildguard=m", "openai:m@http://example.org/v1"])

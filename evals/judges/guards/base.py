@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ....prompts.files import sha256_bytes
+from ....prompts.types import Prompt
 from ...types import Outcome
 
 REQUEST, RESPONSE = "{request}", "{response}"
@@ -68,6 +69,13 @@ class Guard:
         before, rest = text.split(REQUEST)
         between, after = rest.split(RESPONSE)
         return [before, Data(shield(head_and_tail(request))), between, Data(shield(head_and_tail(response))), after]
+
+
+def whole_request(prompt: Prompt) -> str:
+    """The request as one text; of a dialogue every turn, numbered: what the last one asks for may stand in an earlier one."""
+    if len(prompt.messages) == 1:
+        return prompt.text
+    return "\n\n".join(f"(turn {number}, {turn.role})\n{turn.content}" for number, turn in enumerate(prompt.messages, 1))
 
 
 def shield(text: str) -> str:

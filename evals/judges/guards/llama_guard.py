@@ -10,7 +10,8 @@ import re
 from ...types import Outcome
 from .base import Guard
 
-_ANSWER = re.compile(r"\s*(?:(safe)|unsafe\s*\n\s*S\d{1,2}(?:\s*,\s*S\d{1,2})*)\s*(?:<\|eot_id\|>)?\s*")
+_CODE = r"S(?:1[0-4]|[1-9])"
+_ANSWER = re.compile(rf"\s*(?:(safe)|unsafe\s*\n\s*{_CODE}(?:\s*,\s*{_CODE})*)\s*(?:<\|eot_id\|>)?\s*")
 
 
 def parse(answer: str) -> Outcome | None:
@@ -25,7 +26,7 @@ LLAMA_GUARD = Guard(
     "llama-guard",
     "Llama-Guard3/8B/MODEL_CARD.md of github.com/meta-llama/PurpleLlama at c6616ce5: safe or unsafe and the codes S1 to S14; that a code "
     "line is comma-separated stands in the prompt, which is the tokenizer's own chat template on the two turns",
-    "2",
+    "3",
     "",
     parse,
     max_new_tokens=32,
