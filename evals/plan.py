@@ -14,7 +14,10 @@ from .config import DecodingConfig
 from .store import PROBE_SUITE
 from .types import Decoding, ModelCard
 
-_TEMPLATED = re.compile(r"\s*(<s>)?\s*\[INST\].*\[/INST\]\s*", re.DOTALL)
+_TEMPLATED = re.compile(
+    r"\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*(?:\[INST\]|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|user\|>)"
+)
+"""How a rendered prompt begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ def make_plan(
     """Every response wanted, in canonical order: the probe, then suite, prompt, decoding, sample.
 
     Raises:
-        InputError: two suites share a name, one is called like the probe, two prompts of a suite share an id, or the prompts of a suite
-            are rendered in a chat template already.
+        InputError: two suites share a name, one is called like the probe, two prompts of a suite share an id, or most prompts of a
+            suite are rendered in a chat template already.
         NothingToEvaluateError: a suite has no prompts.
     """
     names = [suite.name for suite in suites]
@@ -46,10 +49,11 @@ def make_plan(
     for suite in suites:
         if not suite.prompts:
             raise NothingToEvaluateError(f"suite {suite.name!r} has no prompts")
-        if card.template_sha256 and all(_TEMPLATED.fullmatch(prompt.text) for prompt in suite.prompts):
+        rendered = sum(bool(_TEMPLATED.match(prompt.text)) for prompt in suite.prompts)
+        if card.template_sha256 and rendered > len(suite.prompts) / 2:
             raise InputError(
-                f"every prompt of {suite.name!r} holds the chat template already: it would be applied twice", field="prompt",
-                advice="Give the requests alone, without [INST] and [/INST].",
+                f"{rendered} of {len(suite.prompts)} prompts of {suite.name!r} hold the chat template already: it would be applied twice",
+                field="prompt", advice="Give the requests alone, without [INST], <|im_start|> and the like.",
             )  # fmt: skip
         for prompt in suite.prompts[:limit]:
             asks += [_ask(card, suite.name, prompt, how, sample, seed) for how in decodings for sample in range(how.samples)]

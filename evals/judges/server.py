@@ -21,7 +21,10 @@ from urllib.parse import SplitResult, urlsplit
 from ...prompts.errors import InfrastructureError, InputError
 
 KEY = "TRUENORTH_JUDGE_KEY"
+TIMEOUT = "TRUENORTH_SERVER_TIMEOUT"
+"""Variable: seconds to wait for an answer. It changes no result, so it is no setting of a run."""
 RETRIED = frozenset({408, 409, 429}) | frozenset(range(500, 600))
+WRONG = frozenset({400, 413, 422})
 MAX_BODY = 1 << 20
 
 
@@ -29,17 +32,25 @@ MAX_BODY = 1 << 20
 class Limits:
     """Seconds and tries of one question."""
 
-    timeout: float = 60.0
-    """For connecting and for each read."""
-    deadline: float = 180.0
+    timeout: float = field(default_factory=lambda: positive(TIMEOUT, 600.0))
+    """For connecting and for each read. A server with one slot answers the last of several requests after all the others."""
+    deadline: float = field(default_factory=lambda: 3 * positive(TIMEOUT, 600.0))
     """For all tries together."""
     tries: int = 5
     wait: float = 1.0
     """Before the second try; doubles with each."""
 
 
+class RefusedError(InfrastructureError):
+    """The server takes this one request for wrong, such as one that is too long; it may answer others."""
+
+
 class _RetryableError(Exception):
-    """The server may answer later."""
+    """The server may answer later; in `wait` seconds, where it said so."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
 
 
 @dataclass(frozen=True)
@@ -80,10 +91,11 @@ class ChatServer:
         """The server's answer to a chat completion request; tried again until the deadline.
 
         Raises:
-            InfrastructureError: the server can't be reached in time, or refuses.
+            RefusedError: the server takes the request for wrong.
+            InfrastructureError: the server can't be reached in time, or refuses to answer at all.
         """
         end = time.monotonic() + self.limits.deadline
-        reason = ""
+        reason, asked_for = "", 0.0
         for number in range(self.limits.tries):
             left = end - time.monotonic()
             if left <= 0:
@@ -91,9 +103,9 @@ class ChatServer:
             try:
                 return self._post(body, left)
             except _RetryableError as error:
-                reason = str(error)
+                reason, asked_for = str(error), error.wait
             if number + 1 < self.limits.tries:
-                self.sleep(max(0.0, min(self.limits.wait * 2**number, end - time.monotonic())))
+                self.sleep(max(0.0, min(max(self.limits.wait * 2**number, asked_for), end - time.monotonic())))
         raise InfrastructureError(f"{self.role} server {self.url}: {reason or 'no time left'}\nThe same command goes on where it stopped.")
 
     def body(self, instructions: str, asked: str, max_tokens: int) -> bytes:
@@ -117,7 +129,9 @@ class ChatServer:
         finally:
             connection.close()
         if answer.status in RETRIED:
-            raise _RetryableError(f"HTTP {answer.status}")
+            raise _RetryableError(f"HTTP {answer.status}", _seconds(answer.getheader("Retry-After")))
+        if answer.status in WRONG:
+            raise RefusedError(f"{self.role} server {self.url}: HTTP {answer.status}: {_reason(data)}")
         if answer.status != 200:
             hint = (
                 " (redirects are not followed)"
@@ -128,6 +142,32 @@ class ChatServer:
             )
             raise InfrastructureError(f"{self.role} server {self.url}: HTTP {answer.status}{hint}")
         return data
+
+
+def positive(variable: str, default: float) -> float:
+    """A number of at least 1 from the environment.
+
+    Raises:
+        InputError: the variable holds something else.
+    """
+    text = os.environ.get(variable, "").strip()
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value < 1e6:
+        raise InputError(f"{variable} is {text!r}; expected a number of at least 1", field=variable)
+    return value
+
+
+def _seconds(header: str | None) -> float:
+    """Of a Retry-After header; 0 where there is none, or a date."""
+    return float(header) if header is not None and header.strip().isdecimal() else 0.0
+
+
+def _reason(data: bytes) -> str:
+    """The beginning of what the server said, whatever it is."""
+    return repr(data[:300].decode("utf-8", "replace"))
 
 
 def check_url(url: str) -> SplitResult:

@@ -49,7 +49,9 @@ class Generates(Protocol):
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding, *, adapter: str | None, seed: int) -> Iterator[Generated]:
         """Yield `decoding.samples` responses per prompt, in any order, as they are finished.
 
-        A response depends on (weights, adapter, prompt, decoding, seed, sample) alone, never on the other prompts.
+        A response depends on (weights, adapter, prompt, decoding, seed, sample) alone, never on the other prompts. Where that holds to the
+        last bit, because nothing is computed in batches here, a backend says so by `separate = True`: after an interruption only the
+        prompts that lack a response are asked again.
         """
         ...
 

@@ -1,35 +1,50 @@
 """A model behind an OpenAI-compatible server (vLLM, llama.cpp, Ollama): `openai:MODEL@URL`. Retries and deadlines: `judges/server.py`.
 
 The server's own chat template and weights are used, and neither can be seen from here: a response's key holds the name and the address
-alone. Serve changed weights under another name, or start another run folder. Several requests are under way at a time. Left out: token
-ids, so no KL and no rewards; capability tasks; adapters (a server gives each adapter a model name of its own).
+alone. Serve changed weights under another name, or start another run folder. Several requests are under way at a time
+(TRUENORTH_SERVER_REQUESTS); one that the server takes for wrong (too long, filtered) gets an empty response, which has no verdict. Left
+out: token ids, so no KL and no rewards; capability tasks; adapters (a server gives each adapter a model name of its own).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from ...prompts.errors import InfrastructureError, InputError
 from ...prompts.files import sha256_bytes, to_json
 from ...prompts.types import Prompt
-from ..judges.server import ChatServer
+from ..judges.server import ChatServer, RefusedError, positive
 from ..types import Decoding, ModelCard
 from .base import Generated
 
 PREFIX = "openai:"
 KEY = "TRUENORTH_MODEL_KEY"
-WORKERS = 16
-"""Requests under way at a time."""
+REQUESTS = "TRUENORTH_SERVER_REQUESTS"
+TEMPLATE = "the server's own"
+"""Stands in the place of a template's digest."""
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    """A request that the server took for wrong, and the response that stands for it."""
+
+    error: RefusedError
+    row: Generated
 
 
 @dataclass(frozen=True)
 class OpenAIModel(ChatServer):
     """Answers through chat completions; one request a response."""
 
+    requests: int = field(default_factory=lambda: int(positive(REQUESTS, 16)))
+    """Under way at a time."""
+    separate: ClassVar[bool] = True
     role: ClassVar[str] = "model"
     key: ClassVar[str] = KEY
 
@@ -46,16 +61,17 @@ class OpenAIModel(ChatServer):
         """
         if adapter is not None:
             raise InputError(f"{self.name} has no adapter {adapter!r}", field="adapter", advice="Name the server's model for it.")
-        return ModelCard(label="base", model=self.name, model_sha256=sha256_bytes(self.name.encode()))
+        return ModelCard(label="base", model=self.name, model_sha256=sha256_bytes(self.name.encode()), template_sha256=TEMPLATE)
 
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding, *, adapter: str | None, seed: int) -> Iterator[Generated]:
-        """One response per prompt and sample, as they are finished.
+        """One response per prompt and sample, as they are finished; an empty one to a request that the server takes for wrong.
 
         Raises:
+            RefusedError: the server takes all requests for wrong.
             InfrastructureError: the server can't be reached within the deadline, refuses, or answers something else.
         """
         self.card(adapter)
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(self.requests) as pool:
             wanted = [(index, sample) for index in range(len(prompts)) for sample in range(decoding.samples)]
             futures = [pool.submit(self._answer, prompts[index], index, sample, decoding, seed) for index, sample in wanted]
             try:
@@ -63,7 +79,7 @@ class OpenAIModel(ChatServer):
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _answer(self, prompt: Prompt, index: int, sample: int, decoding: Decoding, seed: int) -> Generated:
+    def _answer(self, prompt: Prompt, index: int, sample: int, decoding: Decoding, seed: int) -> Generated | _Wrong:
         asked: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
@@ -72,24 +88,42 @@ class OpenAIModel(ChatServer):
         }
         if decoding.temperature > 0:
             asked["seed"] = int(sha256_bytes(to_json([seed, prompt.id, sample]).encode())[:8], 16) >> 1
-        text, reason = read_choice(self.send(json.dumps(asked).encode()))
+        try:
+            text, reason = read_choice(self.send(json.dumps(asked).encode()))
+        except RefusedError as error:
+            return _Wrong(RefusedError(f"prompt {prompt.id!r}: {error}"), Generated(index, sample, "", "stop"))
         return Generated(index, sample, text, reason)
 
 
-def _finished(futures: Sequence[Future[Generated]]) -> Iterator[Generated]:
-    """Results as they come; after a failure no further request is begun, those under way still count, and then it is raised."""
+def _finished(futures: Sequence[Future[Generated | _Wrong]]) -> Iterator[Generated]:
+    """Results as they come; after a failure no further request is begun, those under way still count, and then it is raised.
+
+    Requests that the server took for wrong get their empty responses when any other was answered.
+    """
     failure: BaseException | None = None
+    wrong: list[_Wrong] = []
+    answered = False
     for future in as_completed(futures):
         if future.cancelled():
             continue
         if (error := future.exception()) is None:
-            yield future.result()
+            found = future.result()
+            if isinstance(found, _Wrong):
+                wrong.append(found)
+            else:
+                answered = True
+                yield found
         elif failure is None:
             failure = error
             for other in futures:
                 other.cancel()
     if failure is not None:
         raise failure
+    if wrong and not answered:
+        raise wrong[0].error
+    for refused in wrong:
+        _LOG.warning("no response: %s", refused.error)
+        yield refused.row
 
 
 def read_choice(data: bytes) -> tuple[str, Literal["stop", "length"]]:

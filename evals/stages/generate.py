@@ -1,7 +1,8 @@
 """Stage 1: prompts -> generations.jsonl, in groups that the plan alone determines.
 
 Floating point makes a batch's composition visible in the last bits, and a near tie can turn on them. So a group of which anything is
-missing is asked for again as a whole, in the batches of the first time; rows that are there are kept.
+missing is asked for again as a whole, in the batches of the first time; rows that are there are kept. A server computes no batches of
+ours, and is asked for what is missing alone.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def generate(job: Job) -> list[Generation]:
     refuse_changed(journal, job.keys)
     with journal:
         for number, group in enumerate(_groups(job.plan)):
-            if job.shard.takes(number) and any(ask.key not in journal.rows for ask in group):
-                for row in _responses(job, group):
+            missing = [ask for ask in group if ask.key not in journal.rows]
+            if job.shard.takes(number) and missing:
+                for row in _responses(job, missing if getattr(job.model, "separate", False) else group):
                     journal.append(row)
                     job.progress("generate", len(journal.rows), len(job.plan))
     journal.gather()

@@ -29,6 +29,8 @@ def server():
                 status = http.statuses.pop(0) if http.statuses else 200
             body = json.dumps({"choices": [http.say(asked)]}).encode()
             self.send_response(status)
+            if http.retry_after:
+                self.send_header("Retry-After", http.retry_after)
             self.end_headers()
             self.wfile.write(body)
 
@@ -37,7 +39,7 @@ def server():
 
     lock = threading.Lock()
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    http.asked, http.headers, http.statuses = [], [], []
+    http.asked, http.headers, http.statuses, http.retry_after = [], [], [], ""
     http.say = lambda asked: {"message": {"content": f"said {asked['messages'][-1]['content']}"}, "finish_reason": "stop"}
     http.url = f"http://127.0.0.1:{http.server_port}/v1"
     thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -48,8 +50,8 @@ def server():
     http.server_close()
 
 
-def model(server, **limits):
-    return OpenAIModel("m", server.url, Limits(**{"timeout": 20.0, "deadline": 60.0, **limits}), lambda _: None)
+def model(server, requests=16, **limits):
+    return OpenAIModel("m", server.url, Limits(**{"timeout": 20.0, "deadline": 60.0, **limits}), lambda _: None, requests)
 
 
 def prompts(n):
@@ -96,6 +98,44 @@ def test_a_busy_server_is_asked_again_and_a_refusing_one_is_not(server):
     assert len(server.asked) == 4
 
 
+def test_one_request_that_the_server_takes_for_wrong_has_no_response_and_costs_no_other(server, caplog):
+    server.statuses = [400]
+    found = list(model(server, requests=1).generate(prompts(3), GREEDY, adapter=None, seed=0))
+    assert [row.text for row in sorted(found, key=lambda row: row.index)] == ["", "said question 1", "said question 2"]
+    assert "prompt 'p0': model server" in caplog.text
+    assert 'HTTP 400: \'{"choices"' in caplog.text
+    server.statuses = [422] * 3
+    with pytest.raises(InfrastructureError, match=r"prompt 'p\d': model server .*HTTP 422"):
+        list(model(server).generate(prompts(3), GREEDY, adapter=None, seed=0))
+
+
+def test_a_server_says_how_long_to_wait(server):
+    waits = []
+    server.statuses, server.retry_after = [429], "7"
+    list(OpenAIModel("m", server.url, Limits(timeout=20.0, deadline=60.0), waits.append).generate(prompts(1), GREEDY, adapter=None, seed=0))
+    assert waits == [7.0]
+
+
+def test_requests_at_a_time_and_patience_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("TRUENORTH_SERVER_REQUESTS", "2")
+    monkeypatch.setenv("TRUENORTH_SERVER_TIMEOUT", "30")
+    made = OpenAIModel.from_argument("m@http://127.0.0.1:1/v1")
+    assert (made.requests, made.limits.timeout, made.limits.deadline) == (2, 30, 90)
+    for wrong in ("0", "many", "inf", "-1"):
+        monkeypatch.setenv("TRUENORTH_SERVER_REQUESTS", wrong)
+        with pytest.raises(InputError, match=f"TRUENORTH_SERVER_REQUESTS is '{wrong}'"):
+            OpenAIModel.from_argument("m@http://127.0.0.1:1/v1")
+
+
+@pytest.mark.parametrize("marked", [4, 1])
+def test_prompts_that_hold_a_template_are_refused_for_a_server_too(server, tmp_path, capsys, marked):
+    rows = [f"<|im_start|>user\nq{i}<|im_end|>" if i < marked else f"q{i}" for i in range(5)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps({"prompt": text, "expected": "comply"}) + "\n" for text in rows))
+    command = ["eval", "--model", f"openai:m@{server.url}", "--suite", str(tmp_path / "mine.jsonl"), "--out", str(tmp_path / "run")]
+    assert main(command) == (4 if marked == 4 else 0)
+    assert ("4 of 5 prompts of 'mine' hold the chat template already" in capsys.readouterr().err) == (marked == 4)
+
+
 def test_a_deadline_ends_the_tries(server):
     server.statuses = [503] * 99
     with pytest.raises(InfrastructureError, match="HTTP 503"):
@@ -127,12 +167,14 @@ def test_an_evaluation_over_http_goes_on_after_a_failure(server, tmp_path, capsy
     (tmp_path / "mine.jsonl").write_text("".join(json.dumps({"prompt": f"q{i}", "expected": "refuse"}) + "\n" for i in range(20)))
     server.say = lambda asked: {"message": {"content": "I'm sorry, but I can't help with that."}, "finish_reason": "stop"}
     command = ["eval", "--model", f"openai:m@{server.url}", "--suite", str(tmp_path / "mine.jsonl"), "--out", str(tmp_path / "run")]
-    server.statuses = [200] * 8 + [400] * 99
+    server.statuses = [200] * 8 + [403] * 99
     assert main(command) == 3
     kept = len((tmp_path / "run/eval/model/generations.jsonl").read_text().splitlines())
     server.statuses = []
+    server.asked.clear()
     assert 0 < kept < 21
     assert main([*command, "--json"]) == 0
+    assert len(server.asked) == 21 - kept  # what is there is not asked for again
     results = json.loads(capsys.readouterr().out)["results"]
     [rate] = [row for row in results["models"][0]["metrics"] if row["metric"] == "refusal_rate" and not row["subset"]]
     assert (rate["value"], rate["n"]) == (1.0, 20)

@@ -150,7 +150,7 @@ def test_a_template_that_is_applied_twice_stops_the_run(tmp_path):
 def test_requests_that_hold_the_template_already_are_refused(tmp_path):
     turns = [(Message("user", render((Message("user", f"question {i}"),))),) for i in range(3)]
     rendered = PromptSuite("rendered", "1", tuple(Prompt(f"p{i}", turn, "comply") for i, turn in enumerate(turns)), "0" * 64)
-    with pytest.raises(InputError, match="every prompt of 'rendered' holds the chat template already"):
+    with pytest.raises(InputError, match="3 of 3 prompts of 'rendered' hold the chat template already"):
         run(tmp_path, suites=(rendered,))
     one = PromptSuite("attacks", "1", (*suite("x", "refuse", 3).prompts, rendered.prompts[0]), "1" * 64)
     run(tmp_path, using=FakeModel(lambda *_: ANSWER), suites=(one,))  # one request may try the markers: that is an attack
