@@ -14,10 +14,10 @@ def adjusted(deltas: Iterable[MetricDelta], gates: Iterable[Gate]) -> tuple[Metr
     """The differences with `p_adjusted`.
 
     Holm over the overall rows whose metric, suite and decoding a gate is declared for, as one family; Benjamini and Hochberg over the
-    categories of one metric, suite and decoding. Other rows have none.
+    categories of one metric, suite and decoding. Other rows have none, nor have those that a gate reads as corrected.
     """
     rows = list(deltas)
-    gated = {(gate.metric, gate.suite, gate.decoding) for gate in gates if gate.kind == "gate"}
+    gated = {(gate.metric, gate.suite, gate.decoding) for gate in gates if gate.kind == "gate" and not gate.corrected}
     families: dict[tuple[str, str, str] | None, list[int]] = {}
     for number, row in enumerate(rows):
         place = (row.metric, row.suite, row.decoding)

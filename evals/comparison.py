@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from .adjust import adjusted
 from .checks import check_adapter, check_comparable, check_invalid, check_probe, check_self, differences
+from .correction import refuse_homeless
 from .estimate import ALPHA, paired_delta
 from .gates import decide
+from .labelling import Label
 from .metrics import METRICS
 from .slices import cut_items, measure_both
-from .types import CandidateComparison, Comparison, EvalRun, Gate, GateDecision, MetricDelta, Verdict
+from .types import CandidateComparison, Comparison, EvalRun, Gate, GateDecision, JudgeCard, MetricDelta, Verdict
 
 _WORST: tuple[Verdict, ...] = ("fail", "none", "inconclusive", "pass")
 
@@ -22,6 +24,8 @@ def compare(
     *,
     max_invalid_share: float = 0.02,
     require_probe: bool = False,
+    labels: Sequence[Label] = (),
+    judge_card: JudgeCard | None = None,
     alpha: float = ALPHA,
 ) -> Comparison:
     """Compare candidates with a baseline, and decide the gates for each.
@@ -32,14 +36,27 @@ def compare(
         gates: the declared gates (`gates.make_gates`).
         max_invalid_share: check: most responses without a verdict, as a fraction, in any suite and decoding.
         require_probe: whether refusing the probe is a check.
+        labels: people's, of a sample of the responses of the baseline and the one candidate; see `gates.decide`.
+        judge_card: the judge's card on people's labels; see `gates.decide`.
         alpha: one minus the coverage of the intervals, and the family's error rate.
 
     Raises:
-        InputError: a gate names an unknown metric.
+        InputError: a gate names an unknown metric, or labels don't belong to the runs.
     """
-    compared = tuple(_candidate(baseline, run, gates, max_invalid_share, require_probe, alpha) for run in candidates)
+    refuse_homeless(labels, baseline, len(candidates))
+    compared = []
+    for run in candidates:
+        found = differences(baseline, run) if baseline is not None else ()
+        made = _checks(baseline, run, found, max_invalid_share, require_probe)
+        if baseline is None or found:
+            decisions = (*decide(gates, run, None, judge_card=judge_card, alpha=alpha), *made)
+            compared.append(_alone(run, decisions, found))
+        else:
+            decisions = (*decide(gates, run, baseline, labels=labels, judge_card=judge_card, alpha=alpha), *made)
+            changes, both = adjusted(deltas(baseline, run, alpha=alpha), gates), measure_both(baseline, run)
+            compared.append(CandidateComparison(run, changes, decisions, verdict_of(decisions), paired=both))
     verdicts = {one.verdict for one in compared}
-    return Comparison(baseline, compared, next((verdict for verdict in _WORST if verdict in verdicts), "none"), alpha)
+    return Comparison(baseline, tuple(compared), next((verdict for verdict in _WORST if verdict in verdicts), "none"), alpha, judge_card)
 
 
 def deltas(baseline: EvalRun, candidate: EvalRun, *, alpha: float = ALPHA) -> tuple[MetricDelta, ...]:
@@ -63,20 +80,18 @@ def verdict_of(decisions: Iterable[GateDecision]) -> Verdict:
     return "pass" if outcomes == {"pass"} else "inconclusive"
 
 
-def _candidate(
-    baseline: EvalRun | None, run: EvalRun, gates: Sequence[Gate], max_invalid_share: float, require_probe: bool, alpha: float
-) -> CandidateComparison:
+def _checks(
+    baseline: EvalRun | None, run: EvalRun, found: Sequence[str], max_invalid_share: float, require_probe: bool
+) -> tuple[GateDecision, ...]:
     checks = [check_invalid([run] if baseline is None else [baseline, run], max_invalid_share), check_adapter(baseline, run)]
     if require_probe:
         checks.append(check_probe(run))
-    found = differences(baseline, run) if baseline is not None else ()
     if baseline is not None:
         checks += [check_comparable(found), check_self(baseline)]
-    made = tuple(check for check in checks if check is not None)
-    if baseline is None or found:
-        decisions = (*decide(gates, run, None, alpha=alpha), *made)
-        absolute = [decision for decision in decisions if decision.gate.margin is None]
-        return CandidateComparison(run, (), decisions, "none" if found else verdict_of(absolute), found)
-    decisions = (*decide(gates, run, baseline, alpha=alpha), *made)
-    found_deltas = adjusted(deltas(baseline, run, alpha=alpha), gates)
-    return CandidateComparison(run, found_deltas, decisions, verdict_of(decisions), paired=measure_both(baseline, run))
+    return tuple(check for check in checks if check is not None)
+
+
+def _alone(run: EvalRun, decisions: tuple[GateDecision, ...], found: tuple[str, ...]) -> CandidateComparison:
+    """A candidate that is subtracted from nothing: there is no baseline, or it differs in more than the model."""
+    absolute = [decision for decision in decisions if decision.gate.margin is None]
+    return CandidateComparison(run, (), decisions, "none" if found else verdict_of(absolute), found)

@@ -22,7 +22,8 @@ class GateConfig(BaseModel):
     max_delta: float | None = Field(default=None, description="The same for tuned minus base.")
     kind: Literal["gate", "check"] = Field(default="gate", description="`check`: compared exactly, no interval.")
     corrected: bool = Field(
-        default=False, description="Read the rate as corrected for the judge's error; with min or max of a refusal rate."
+        default=False,
+        description="Read a rate of refusals, or its difference, as corrected for the judge's error; a difference needs labels.",
     )
 
     @model_validator(mode="after")
@@ -30,8 +31,8 @@ class GateConfig(BaseModel):
         given = [name for name in ("min", "max", "min_delta", "max_delta") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"a gate has exactly one of min, max, min_delta, max_delta; this one has {' and '.join(given) or 'none'}")
-        if self.corrected and (self.kind == "check" or "delta" in given[0]):
-            raise ValueError("only gates with min or max can be corrected: a judge's error often differs between two models")
+        if self.corrected and self.kind == "check":
+            raise ValueError("a check is compared exactly: only a gate can be corrected for the judge's error")
         return self
 
 
@@ -54,6 +55,9 @@ class EvalConfig(BaseModel):
     pairs: tuple[str, ...] = Field(default=(), description="Names or paths of preference pairs for reward-model accuracy.")
     capability: tuple[str, ...] = Field(default=(), description="lm-eval tasks: names or paths of YAML files.")
     judge: str = Field(default="classifier", description="Judge whose verdicts the rates are read from.")
+    judge_card: str = Field(
+        default="", description="What `truenorth audit --judge NAME --json` said of the judge: a file. Corrects rates for its error."
+    )
     decodings: tuple[DecodingConfig, ...] = Field(
         default=(DecodingConfig(temperature=0.0),), description="Every suite is measured with each."
     )

@@ -243,6 +243,8 @@ class GateDecision:
     reason: str = ""
     n_to_decide: int | None = None
     """For `inconclusive`: about how many items would decide."""
+    estimator: str = ""
+    """As in `MetricResult`; `ppi` and `rogan_gladen`: decided on the number as people would judge it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,3 +343,5 @@ class Comparison:
     verdict: Verdict
     """The worst of the candidates' verdicts."""
     alpha: float = 0.05
+    judge_card: JudgeCard | None = None
+    """The judge's card that was given for these runs: it corrects their rates before their own cards do."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from ...evals.estimate import discordant, pair_up
-from ...evals.gates import find_items
+from ...evals.evidence import find_items
 from ...evals.metrics import METRICS
 from ...evals.metrics.base import record_item
 from ...evals.safe_text import for_ci_log, for_terminal

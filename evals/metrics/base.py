@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,13 @@ Combine = Callable[[Sequence[str], NDArray[np.float64], NDArray[np.float64]], ND
 """(names of the parts, sums of values, sums of weights), sums of shape (..., parts), to the metric, shape (...,); NaN where it has none."""
 Noise = Callable[[NDArray[np.float64], NDArray[np.float64]], tuple[Combine, Combine]]
 """(sums, weights) of the data to what replicates are measured by: distance of the truth below the value, and above it."""
+
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "fraction": (0.0, 1.0),
+    "squared probability": (0.0, 1.0),
+    "difference of fractions": (-1.0, 1.0),
+    "nats": (0.0, math.inf),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,11 @@ class Metric:
     """For metrics that are no single ratio: made from the sums of the items' parts, with intervals by cluster bootstrap."""
     noise: Noise | None = None
     """For those that noise can only raise: how far below and above the value the truth may lie."""
+
+    @property
+    def possible(self) -> tuple[float, float]:
+        """Lowest and highest value that it can have, as far as its unit says."""
+        return _RANGES.get(self.unit, (-math.inf, math.inf))
 
 
 def record_item(record: Record, value: float | None, weight: float = 1.0) -> ItemValue:

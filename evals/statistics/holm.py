@@ -13,3 +13,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, p_values[index] * (len(p_values) - rank)))
         adjusted[index] = running
     return adjusted
+
+
+def holm_level(others: Sequence[float], alpha: float) -> float:
+    """What the p-value of one more test must lie below to be rejected beside these."""
+    level = alpha / (len(others) + 1)
+    for rank, p_value in enumerate(sorted(others)):
+        if p_value * (len(others) + 1 - rank) >= alpha:
+            break
+        level = alpha / (len(others) - rank)
+    return level

@@ -48,14 +48,19 @@ def mde_normal(half_width: float, alpha: float = 0.05, power: float = POWER) -> 
     return half_width * (z_alpha + float(ndtri(power))) / z_alpha
 
 
-def n_to_decide(n: int, half_width: float, distance: float) -> int | None:
-    """Items at which the interval would leave the threshold aside if the estimate stayed: n (half_width / distance)^2, rounded up.
+def n_to_decide(n: int, p_value: float | None, level: float) -> int | None:
+    """Items at which the p-value of the limit would fall to `level` if the estimate stayed: n (z_level / z_p)^2, rounded up.
 
-    None when the estimate lies on the threshold (no number decides) or the half width is unknown.
+    The statistic of a score test or a t-test grows as the root of n. None where no number decides, or there is no p-value.
+
+    Args:
+        n: items that gave the p-value.
+        p_value: two-sided, of the limit.
+        level: two-sided, in (0, 1).
     """
-    if distance == 0 or not math.isfinite(half_width):
+    if p_value is None or p_value >= 1:
         return None
-    return max(n, math.ceil(n * (half_width / distance) ** 2))
+    return math.ceil(n * (float(ndtri(1 - level / 2)) / float(ndtri(1 - p_value / 2))) ** 2)
 
 
 def effective_n(sizes: Sequence[int]) -> int:

@@ -4,17 +4,17 @@
 
 Unbiased whatever the judge's error, because the labelled part measures that error on the items at hand: the augmented inverse-probability
 form of Angelopoulos et al. 2023 (Science 382: 669-674). Each item is in the sample independently of the others. Standard errors are
-clustered; t with one degree of freedom less than there are labelled clusters, because that part is estimated from them alone.
+clustered; t with one degree of freedom less than there are labelled clusters, because that part is estimated from them alone. The sum can
+leave the range that the mean must lie in: `within` cuts it, which keeps the coverage.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from .clusters import cluster_ratio, t_quantile
+from .clusters import ClusterEstimate, cluster_ratio
 from .interval import Interval
 
 
@@ -23,16 +23,14 @@ def prediction_powered(
     human: Sequence[float | None],
     probability: Sequence[float],
     clusters: Sequence[str] | None = None,
-    alpha: float = 0.05,
-) -> Interval:
-    """Mean of what people would say of all items, shape (n,) each; limits are NaN with fewer than two labelled clusters.
+) -> ClusterEstimate:
+    """Mean of what people would say of all items, shape (n,) each; its `n_clusters` are the labelled ones.
 
     Args:
         judge: the judge's value of each item; for a paired difference tuned minus base.
         human: people's value of the items in the sample, None elsewhere.
         probability: with which each item was drawn, in (0, 1].
         clusters: name of each item's cluster; items stand alone without them.
-        alpha: one minus the coverage.
 
     Raises:
         ValueError: no items, or a probability outside (0, 1].
@@ -44,8 +42,13 @@ def prediction_powered(
     values = np.array([said + (0.0 if truth is None else (truth - said) / p) for said, truth, p in zip(judge, human, drawn, strict=True)])
     found = cluster_ratio(values.tolist(), [1.0] * len(values), names)
     labelled = {name for name, truth in zip(names, human, strict=True) if truth is not None}
-    half = t_quantile(len(labelled) - 1, alpha) * found.se if len(labelled) > 1 else math.nan
-    return Interval(found.value, found.value - half, found.value + half)
+    return ClusterEstimate(found.value, found.se, len(labelled))
+
+
+def within(interval: Interval, low: float, high: float) -> Interval:
+    """The interval and its value cut to the range that the truth must lie in; NaN limits stay."""
+    value, below, above = (min(max(part, low), high) if part == part else part for part in interval)
+    return Interval(value, below, above)
 
 
 def draw_probabilities(weights: Sequence[float], budget: float) -> list[float]:

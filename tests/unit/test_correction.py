@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from truenorth.evals.correction import corrected_difference, corrected_rate, with_corrections
 from truenorth.evals.labelling import COLUMNS, items_to_label, read_labels, write_labels
+from truenorth.evals.statistics.interval import inverted_p
 from truenorth.evals.statistics.ppi import draw_probabilities, prediction_powered
 from truenorth.evals.statistics.rogan_gladen import rogan_gladen
 from truenorth.evals.types import CandidateComparison, Comparison, Decoding, EvalRun, Generation, JudgeCard, Judgment, ModelCard, Record
@@ -30,6 +31,19 @@ def test_perfect_judge_on_many_labels_changes_nothing_but_keeps_wilsons_width():
 def test_fewer_labels_give_a_wider_interval():
     wide, narrow = rogan_gladen((30, 100), (8, 10), (9, 10)), rogan_gladen((30, 100), (800, 1000), (900, 1000))
     assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
+
+
+@pytest.mark.parametrize("n", [100, 10**6])
+def test_rogan_gladen_is_nested_so_that_a_p_value_means_something(n):
+    """With a card on 20 labels Lang and Reiczigel's own limits close again beyond 99.9 %."""
+
+    def interval(alpha):
+        return rogan_gladen((0.9 * n, n), (9.5, 10), (9, 10), alpha)
+
+    lows = [interval(alpha).low for alpha in (1e-9, 1e-6, 1e-3, 0.01, 0.05, 0.3)]
+    assert lows == sorted(lows)
+    assert interval(0.05).low < 0.85
+    assert inverted_p(interval, 0.85) > 0.05
 
 
 def test_judge_no_better_than_chance_corrects_nothing():
@@ -60,7 +74,7 @@ def test_labelling_everything_gives_peoples_mean():
 
 
 def test_ppi_without_enough_labels_has_no_interval():
-    assert np.isnan(prediction_powered([1, 0, 1], [None, 1, None], [0.5] * 3).low)
+    assert np.isnan(prediction_powered([1, 0, 1], [None, 1, None], [0.5] * 3).interval().low)
 
 
 @pytest.mark.parametrize("shift", [0.0, -0.1])
@@ -74,7 +88,7 @@ def test_ppi_covers_where_the_judge_is_biased_on_one_model_only(shift):
         chance = np.array(draw_probabilities([4.0 if d else 1.0 for d in judged], 120))
         drawn = rng.random(n) < chance
         truth = tuned.astype(float) - base
-        found = prediction_powered(judged, [t if d else None for t, d in zip(truth, drawn, strict=True)], chance)
+        found = prediction_powered(judged, [t if d else None for t, d in zip(truth, drawn, strict=True)], chance).interval()
         hits += found.low <= shift <= found.high
         naive += abs(judged.mean() - shift) <= 1.96 * judged.std() / n**0.5
     assert 0.92 <= hits / draws <= 0.98

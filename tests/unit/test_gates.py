@@ -44,7 +44,7 @@ def test_interval_on_the_bad_side_fails(runs):
 def test_interval_that_holds_the_limit_is_inconclusive_with_the_n_that_would_decide(runs):
     [found] = outcome(runs, harmful(min=0.85))
     assert found.outcome == "inconclusive"
-    assert found.n_to_decide == pytest.approx(40 * ((0.9 - 0.7695) / 0.05) ** 2, rel=0.01)
+    assert found.n_to_decide == pytest.approx(0.85 * 0.15 * (1.96 / 0.05) ** 2, rel=0.01)  # the score test's n
 
 
 def test_value_on_the_limit_is_inconclusive_and_no_n_decides(runs):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from truenorth.evals.statistics.clusters import cluster_difference, cluster_ratio
-from truenorth.evals.statistics.holm import holm
+from truenorth.evals.statistics.holm import holm, holm_level
 from truenorth.evals.statistics.interval import Interval, inverted_p
 from truenorth.evals.statistics.mcnemar import mcnemar_exact
 from truenorth.evals.statistics.newcombe import newcombe_clustered, newcombe_paired
@@ -232,10 +232,18 @@ def test_smallest_effect_needs_a_difference_at_least_as_large_as_what_differs():
     assert mde_normal(0.1) == pytest.approx(0.1 * (1.959964 + 0.841621) / 1.959964, rel=1e-5)
 
 
+@pytest.mark.parametrize("others", [[], [1.0] * 9, [0.004, 1.0, 0.3], [0.001, 0.016, 0.02], [0.03, 0.03], [0.0166, 0.0249]])
+def test_holms_level_is_where_one_more_test_begins_to_be_rejected(others):
+    level = holm_level(others, 0.05)
+    assert holm([level * 0.9999, *others])[0] < 0.05 <= holm([level * 1.0001, *others])[0]
+
+
 def test_n_to_decide_grows_with_the_square_of_the_missing_distance():
-    assert n_to_decide(100, 0.1, 0.05) == 400
-    assert n_to_decide(100, 0.1, 0.0) is None
-    assert n_to_decide(100, math.nan, 0.1) is None
+    p_value = 2 * stats.norm.sf(1.0)  # one standard error away; 1.96 are needed
+    assert n_to_decide(100, p_value, 0.05) == math.ceil(100 * 1.959964**2)
+    assert n_to_decide(100, p_value, 0.05 / 3) == math.ceil(100 * 2.393980**2)
+    assert n_to_decide(100, 1.0, 0.05) is None
+    assert n_to_decide(100, None, 0.05) is None
 
 
 def test_inverted_p_says_when_it_never_or_always_excludes():
