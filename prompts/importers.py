@@ -17,7 +17,7 @@ from .files import read_json
 from .formats import FORMATS, Format, find_format, parts_of, recognise
 from .rows import RowError, dialogue_digest, did_you_mean
 from .sources import hub_dataset
-from .tables import OnBad, iter_rows, suffix_of
+from .tables import ARRAY, TEXT_FILES, OnBad, iter_rows, suffix_of
 from .types import Message
 
 Rows = Iterator[tuple[int, dict[str, Any]]]
@@ -65,11 +65,9 @@ def file_rows(path: Path, *, on_bad: OnBad | None = None) -> Rows:
     Raises:
         InputError: see `iter_rows`; .json that is neither an array of objects nor questions by category and subcategory.
     """
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() == ARRAY:
         return _json_rows(path)
-    if suffix_of(path) == ".parquet":
-        raise InputError("a suite is a .json, .jsonl or .csv file", file=path)
-    return iter_rows(path, "suite", on_bad=on_bad)
+    return iter_rows(path, "suite", on_bad=on_bad, kinds=TEXT_FILES)
 
 
 def hub_rows(known: Format) -> Rows:

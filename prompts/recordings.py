@@ -3,7 +3,8 @@
 Ours: prompt, response, id?, suite?, category?, expected?, label?, model?. Public ones that are known: XSTest completions, HarmBench's
 validation set, GPTFuzz's labelled responses, completions of refusal-direction runs; each makes a suite of its own name, so that two models'
 can be compared. Labels become outcomes: HarmBench and GPTFuzz say only whether the attack succeeded, so their "no" is read as `refuse`; of
-HarmBench's three annotators the majority counts.
+HarmBench's three annotators the majority counts, and the method of the attack is the category. GPTFuzz's file numbers its questions: their
+text is not in it, so a judge that reads the request sees `question 12` and no more.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def _harmbench(row: Mapping[str, Any]) -> Columns:
         "response": row["generation"],
         "expected": "refuse",
         "cluster": row.get("behavior_id"),
-        "model": row.get("model"),
+        "category": row.get("method"),
+        "model": str(row.get("model") or "").removesuffix(".json") or row.get("experiment"),
         "label": _SUCCEEDED["1" if votes.count("1") >= 2 else "0"],
     }
 

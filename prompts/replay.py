@@ -17,7 +17,7 @@ from .errors import InputError, NothingToEvaluateError
 from .files import read_json
 from .recordings import recognise
 from .rows import RowError, identifier, optional_text, parse_dialogue, parse_prompt, suite_sha256
-from .tables import iter_rows, suffix_of
+from .tables import ARRAY, TEXT_FILES, iter_rows
 from .types import Expected, Message, Prompt, PromptSuite
 
 
@@ -101,6 +101,7 @@ class _Reader:
     responses: list[Recorded] = field(default_factory=list)
     unmatched: int = 0
     _places: dict[tuple[str, str], str] = field(default_factory=dict)
+    _spelled: dict[str, str] = field(default_factory=dict)
     _counts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -110,14 +111,21 @@ class _Reader:
     def add(self, path: Path, line: int, row: Mapping[str, Any]) -> None:
         """Take one row in our own column names."""
         response = _response(row)
-        found = self._match(row) if self.given else (_suite_name(row, path), parse_prompt(row))
+        spelled = optional_text(row, "suite") or ("" if self.given else path.name.split(".")[0])
+        found = self._match(row) if self.given else (_slug(spelled), parse_prompt(row))
         if found is None:
             self.unmatched += 1
             return
         suite, prompt = found
+        self._check_spelling(suite, spelled)
         prompt = self._placed(suite, prompt, optional_text(row, "label"), f"line {line} of {path.name}")
         sample = 0 if prompt.label else self._counts[suite, prompt.id] - 1
         self.responses.append(Recorded(suite, prompt.id, sample, response, optional_text(row, "model")))
+
+    def _check_spelling(self, suite: str, spelled: str) -> None:
+        """Refuse two names that would be one suite: which rows belong together is not ours to guess."""
+        if spelled and (first := self._spelled.setdefault(suite, spelled)) != spelled:
+            raise RowError(f"{first!r} and {spelled!r} would both be the suite {suite!r}", "suite", "Write them in one way, or apart.")
 
     def _placed(self, suite: str, prompt: Prompt, label: str, place: str) -> Prompt:
         """The row's prompt under an id that is its own where it carries a label."""
@@ -173,8 +181,8 @@ def _matcher(suites: Sequence[PromptSuite]) -> Callable[[Mapping[str, Any]], tup
 
     def match(row: Mapping[str, Any]) -> tuple[str, Prompt] | None:
         messages, name = parse_dialogue(row), optional_text(row, "suite")
-        same_id = [found for found in by_id.get(identifier(row), []) if name in ("", found[0])]
-        same_text = [found for found in by_text.get(messages, []) if name in ("", found[0])]
+        same_id = [found for found in by_id.get(identifier(row), []) if not name or found[0] in (name, _slug(name))]
+        same_text = [found for found in by_text.get(messages, []) if not name or found[0] in (name, _slug(name))]
         both = [found for found in same_id if found in same_text]
         if same_id and not same_text:
             raise RowError(f"{same_id[0][1].id!r} has another prompt in the suite {same_id[0][0]}", "id", "Correct the id or the prompt.")
@@ -184,11 +192,9 @@ def _matcher(suites: Sequence[PromptSuite]) -> Callable[[Mapping[str, Any]], tup
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() == ARRAY:
         return enumerate(_json_items(path), 1)
-    if suffix_of(path) == ".parquet":
-        raise InputError("a recording is a .csv, .jsonl or .json file", file=path)
-    return iter_rows(path, "recording")
+    return iter_rows(path, "recording", kinds=TEXT_FILES)
 
 
 def _json_items(path: Path) -> Iterable[Mapping[str, Any]]:
@@ -212,6 +218,6 @@ def _response(row: Mapping[str, Any]) -> str:
     return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _suite_name(row: Mapping[str, Any], path: Path) -> str:
-    name = optional_text(row, "suite") or path.name.split(".")[0]
+def _slug(name: str) -> str:
+    """A suite's name in small letters, digits, dots, dashes and underscores."""
     return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._") or "replay"

@@ -11,7 +11,7 @@ import gzip
 import io
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,6 +23,10 @@ Row = dict[str, Any]
 OnBad = Callable[[int, str], None]
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".parquet")
+ARRAY = ".json"
+"""A file that holds one JSON value, which its caller reads."""
+TEXT_FILES = (ARRAY, ".jsonl", ".jsonl.gz", ".csv")
+"""Kinds of files in which suites and recorded responses are read."""
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".npy", ".npz")
 _LINE_LIMIT = 64 * 2**20
 """Bytes in one line; a small gzip file can hold an endless one."""
@@ -33,13 +37,14 @@ def suffix_of(path: Path) -> str:
     return next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
 
 
-def iter_rows(path: Path, what: str = "file", *, on_bad: OnBad | None = None) -> Iterator[tuple[int, Row]]:
+def iter_rows(path: Path, what: str = "file", *, on_bad: OnBad | None = None, kinds: Sequence[str] = SUFFIXES) -> Iterator[tuple[int, Row]]:
     """Yield (1-based line or row number, row) of a JSON-lines, CSV or Parquet file.
 
     Args:
         path: the file; its suffix decides how it is read.
         what: how to name it in a message.
         on_bad: called with (line, reason) for a row that can't be read, which is then left out; without it such a row is an error.
+        kinds: the suffixes that the caller takes, those that it reads itself included; others are refused.
 
     Raises:
         InputError: missing, not a regular file, of an unknown kind, damaged, or a bad row where `on_bad` is not given.
@@ -51,15 +56,15 @@ def iter_rows(path: Path, what: str = "file", *, on_bad: OnBad | None = None) ->
 
     readers = {".jsonl": _json_lines, ".jsonl.gz": _json_lines, ".csv": _csv_rows, ".parquet": _parquet_rows}
     suffix = suffix_of(path)
-    if not suffix:
-        raise _unknown_kind(path, what)
+    if suffix not in kinds:
+        raise _unknown_kind(path, what, kinds)
     return readers[suffix](path, what, on_bad or refuse)
 
 
-def _unknown_kind(path: Path, what: str) -> InputError:
+def _unknown_kind(path: Path, what: str, kinds: Sequence[str]) -> InputError:
     if path.suffix.lower() in _PICKLES:
-        return InputError("pickle files are refused: opening one runs code", file=path, advice="Convert it to JSON lines or Parquet.")
-    return InputError(f"unknown kind of {what}", file=path, advice=f"Its name should end with one of: {', '.join(SUFFIXES)}.")
+        return InputError("pickle files are refused: opening one runs code", file=path, advice="Convert it to JSON lines.")
+    return InputError(f"unknown kind of {what}", file=path, advice=f"Its name should end with one of: {', '.join(kinds)}.")
 
 
 def _json_lines(path: Path, what: str, on_bad: OnBad) -> Iterator[tuple[int, Row]]:

@@ -246,7 +246,7 @@ def test_expected_in_some_rows_alone_is_refused(plain):
         (b'{"prompt": 1' + b"0" * 5000 + b"}\n", "x.jsonl", "not valid JSON"),
         (b"a", "x.txt", "unknown kind"),
         (b"a", "x.pkl", "pickle"),
-        (b"PAR1", "x.parquet", ".jsonl or .csv"),
+        (b"PAR1", "x.parquet", "unknown kind of suite"),
     ],
 )
 def test_a_file_that_is_no_table_of_text_is_refused(plain, content, name, says):

@@ -165,6 +165,40 @@ def test_harmbench_validation_takes_the_majority_of_three(file):
     assert [p.label for p in replay.suites[0].prompts] == ["comply", "refuse", "comply"]
 
 
+def test_harmbenchs_models_are_named_without_their_files_ending_and_attacks_are_categories(file):
+    row = {"test_case": "t", "generation": "g", "behavior_id": "b", "human_0": 1, "human_1": 1, "human_2": 1}
+    rows = [
+        {**row, "test_case": "s", "model": "a_7b.json", "experiment": "x", "method": "PAIR"},
+        {**row, "model": ".json", "experiment": "b_13b"},
+    ]
+    replay = load_replay(file({"b": rows}))
+    assert [(r.model, p.category) for r, p in zip(replay.responses, replay.suites[0].prompts, strict=True)] == [
+        ("a_7b", "PAIR"),
+        ("b_13b", ""),
+    ]
+
+
+def test_two_spellings_of_a_suite_are_refused_not_merged(file):
+    rows = [{"suite": name, "prompt": name, "response": "r"} for name in ("A b", "A b", "a-B")]
+    with pytest.raises(InputError, match=r"'A b' and 'a-B' would both be the suite 'a-b'") as caught:
+        load_replay(file(rows))
+    assert (caught.value.line, caught.value.field) == (3, "suite")
+
+
+def test_rows_join_the_suite_that_another_recording_made_of_the_same_name(file):
+    rows = [{"suite": "My Suite", "prompt": "p", "response": "r"}]
+    base = load_replay(file(rows, "base.jsonl"))
+    assert [r.suite for r in load_replay(file(rows, "tuned.jsonl"), suites=base.suites).responses] == ["my-suite"]
+
+
+@pytest.mark.parametrize("name", ["r.txt", "r.parquet"])
+def test_an_unknown_kind_of_recording_is_told_the_kinds_that_are_read(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError) as caught:
+        load_replay(tmp_path / name)
+    assert "one of: .json, .jsonl, .jsonl.gz, .csv." in caught.value.advice
+
+
 @pytest.mark.parametrize(
     ("content", "line", "field", "says"),
     [
@@ -224,6 +258,15 @@ def test_public_files_are_read_whole(path, kind, count, labels):
     assert (replay.format, len(replay.responses), replay.missing) == (kind, count, 0)
     found = Counter(prompt.label for suite in replay.suites for prompt in suite.prompts)
     assert labels is None or found == labels
+
+
+@pytest.mark.shared
+@needs_shared
+def test_harmbenchs_own_file_names_every_model_and_attack():
+    replay = load_replay(SHARED / "harmbench_val_human" / "text_behaviors_val_set.json")
+    assert all(name and not name.endswith(".json") for name in replay.models)
+    assert all(recorded.model for recorded in replay.responses)
+    assert all(prompt.category for prompt in replay.suites[0].prompts)
 
 
 @pytest.mark.shared
