@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from ..prompts.types import SUBSETS
 from .estimate import estimate
 from .metrics import METRICS, Source
 from .types import EvalRun, ItemValue, MetricResult, Record
@@ -41,16 +42,16 @@ def cut_items(run: EvalRun, metrics: Iterable[str] = tuple(METRICS), baseline: E
 def _source_tables(run: EvalRun, source: Source, baseline: EvalRun | None) -> Tables:
     match source:
         case "records":
-            return _tables(run.records, _of_record, lambda row: row.prompt.category)
+            return _tables(run.records, _of_record, lambda row: (row.prompt.category,))
         case "both":
             both = pair_records(baseline, run) if baseline is not None else []
-            return _tables(both, lambda row: _of_record(row[1]), lambda row: row[1].prompt.category)
+            return _tables(both, lambda row: _of_record(row[1]), lambda row: (row[1].prompt.category,))
         case "pairs":
-            return _tables(run.pairs, lambda row: (row.suite, ""), lambda row: row.subset)
+            return _tables(run.pairs, lambda row: (row.suite, ""), lambda row: row.subset.split(SUBSETS))
         case "documents":
-            return _tables(run.documents, lambda row: (row.task, ""), lambda _: "")
+            return _tables(run.documents, lambda row: (row.task, ""), lambda _: ())
         case "groups":
-            return _tables([row for row in run.documents if row.group], lambda row: (row.group, ""), lambda _: "")
+            return _tables([row for row in run.documents if row.group], lambda row: (row.group, ""), lambda _: ())
 
 
 def pair_records(baseline: EvalRun, run: EvalRun) -> list[tuple[Record, Record]]:
@@ -89,14 +90,14 @@ def _judge(run: EvalRun, cut: Cut) -> str:
     return run.judge if METRICS[cut.metric].needs_judge else ""
 
 
-def _tables(rows: Sequence[T], place: Callable[[T], tuple[str, str]], subset: Callable[[T], str]) -> Tables:
+def _tables(rows: Sequence[T], place: Callable[[T], tuple[str, str]], subsets: Callable[[T], Iterable[str]]) -> Tables:
     """The overall table of a suite before its subsets."""
     tables: Tables = {}
     for (suite, decoding), group in group_by(rows, place).items():
         tables[suite, decoding, ""] = group
-        for name, part in group_by(group, subset).items():
-            if name:
-                tables[suite, decoding, name] = part
+        for row in group:
+            for name in filter(None, subsets(row)):
+                tables.setdefault((suite, decoding, name), []).append(row)
     return tables
 
 

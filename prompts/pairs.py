@@ -24,7 +24,7 @@ from .files import to_json, write_jsonl
 from .hh import split_transcripts
 from .pair_formats import has_pair_columns, plain_rows
 from .rows import RowError, dialogue_digest, did_you_mean, filled_text, identifier, optional_text, parse_dialogue
-from .sources import Source, find_sources
+from .sources import Source, find_sources, set_name
 from .template import count_marked
 from .types import Message, PairSet, PreferencePair, Prompt, QuarantinedRow
 
@@ -74,7 +74,8 @@ def load_pairs(
         )
     if marked := count_marked(pair.messages for pair in pairs):
         log.warning("%s: %d dialogues hold [INST] or [/INST], which the model can't tell from the template's own.", name_or_path, marked)
-    return PairSet(str(name_or_path), pairs, pairs_sha256(pairs), tuple(reading.quarantined), reading.rows, reading.excluded)
+    name = set_name(name_or_path)
+    return PairSet(name, pairs, pairs_sha256(pairs), tuple(reading.quarantined), reading.rows, reading.excluded)
 
 
 def sample(pairs: Iterable[PreferencePair], limit: int | None, seed: int) -> tuple[PreferencePair, ...]:
@@ -165,7 +166,7 @@ class _Reading:
         for line, row in source.rows(put_aside):
             checked = checked or _check_columns(source, line, row)
             try:
-                pairs = [parse_pair(plain, source.subset) for plain in plain_rows(row)]
+                pairs = [parse_pair(plain, source.subset) for plain in plain_rows(row, source.subset)]
                 self._check_new(pairs)
             except RowError as error:
                 put_aside(line, str(error))

@@ -11,13 +11,14 @@ from typing import Any
 
 from .errors import InfrastructureError, InputError
 from .files import check_regular, read_json
-from .tables import SUFFIXES, OnBad, Row, iter_rows, suffix_of
+from .pair_formats import domain_of
+from .tables import ARRAY, SUFFIXES, OnBad, Row, iter_rows, suffix_of
 
-ARRAY = ".json"
-"""A file with one array of objects."""
 HH_RLHF = "Anthropic/hh-rlhf"
 HH_SUBSETS = ("harmless-base", "helpful-base", "helpful-online", "helpful-rejection-sampled")
+_KINDS = (*SUFFIXES, ARRAY)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_OF_A_SPLIT = re.compile(r"(train|test|validation|valid|dev|dataset)([-_]\d[\w-]*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Source:
         if self.path is not None and _is_array(self.path):
             return _array_rows(self.path)
         if self.path is not None:
-            return iter_rows(self.path, "file of pairs", on_bad=on_bad)
+            return iter_rows(self.path, "file of pairs", on_bad=on_bad, kinds=_KINDS)
         return _hub_rows(self)
 
 
@@ -51,19 +52,37 @@ def find_sources(name_or_path: str | Path, split: str) -> list[Source]:
     path = Path(text)
     if os.path.isdir(text):
         return _folder_sources(path, split)
-    if _HUB_NAME.fullmatch(text) and not os.path.lexists(path.parts[0]) and not _is_data(path):
+    if _is_on_hub(text):
         subsets = HH_SUBSETS if text == HH_RLHF else ("",)
         return [Source(text, subset, split=split) for subset in subsets]
     subset = path.absolute().parent.name if path.absolute().parent.name in HH_SUBSETS else ""
     return [Source(path.name, subset, path)]
 
 
+def set_name(name_or_path: str | Path) -> str:
+    """What a set is called, the same however its path is written: the hub's name; a folder's own; a file's, without suffix.
+
+    A file that is named after its split alone goes by its folder, too: `harmless-base-test`.
+    """
+    text = str(name_or_path)
+    path = Path(os.path.abspath(text))
+    if not os.path.isdir(text) and _is_on_hub(text):
+        return text
+    stem = path.name if os.path.isdir(text) else path.name[: len(_stem(path))]
+    return f"{path.parent.name}-{stem}" if _OF_A_SPLIT.fullmatch(stem) else stem or path.name
+
+
+def _is_on_hub(text: str) -> bool:
+    path = Path(text)
+    return bool(_HUB_NAME.fullmatch(text)) and not os.path.lexists(path.parts[0]) and not _is_data(path)
+
+
 def _folder_sources(folder: Path, split: str) -> list[Source]:
-    """Files named `SPLIT.*`, `SPLIT-*` or `dataset.*` anywhere below; the folder they lie in names their subset."""
+    """Files named `SPLIT.*`, `SPLIT-*`, `dataset.*` or as RM-Bench's anywhere below; the domain or their folder names their subset."""
     files = sorted(p for p in folder.rglob("*") if _is_data(p) and p.is_file())
     if not files:
-        raise InputError("no file of pairs below it", file=folder, advice=f"Expected names that end with {', '.join((*SUFFIXES, ARRAY))}.")
-    wanted = [p for p in files if re.fullmatch(rf"{re.escape(split)}([-_].*)?|dataset", _stem(p))]
+        raise InputError("no file of pairs below it", file=folder, advice=f"Expected names that end with {', '.join(_KINDS)}.")
+    wanted = [p for p in files if re.fullmatch(rf"{re.escape(split)}([-_].*)?|dataset", _stem(p)) or domain_of(_stem(p))]
     if not wanted:
         found = ", ".join(sorted({_stem(p) for p in files})[:8])
         raise InputError(f"no file for the split {split!r}; there are: {found}", file=folder, advice="Name the split or give one file.")
@@ -91,6 +110,8 @@ def _array_rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _subset(folder: Path, path: Path) -> str:
+    if domain := domain_of(_stem(path)):
+        return domain
     parent = path.parent if path.parent != folder else folder.absolute()
     return parent.name if path.parent != folder or parent.name in HH_SUBSETS else ""
 

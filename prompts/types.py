@@ -7,6 +7,8 @@ from typing import Literal
 
 Role = Literal["user", "assistant"]
 Expected = Literal["refuse", "comply"]
+SUBSETS = " + "
+"""Stands between the names of the subsets that a preference pair belongs to, where there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class PreferencePair:
     chosen: str
     rejected: str
     subset: str = ""
-    """Kind or source file; accuracy is reported by it."""
+    """Kind or source file; accuracy is reported by it. Names of several, each reported, have `SUBSETS` between them: `chat + hard`."""
     cluster: str = ""
     """As in `Prompt`."""
 

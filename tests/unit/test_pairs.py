@@ -15,6 +15,7 @@ from truenorth.prompts.errors import InfrastructureError, InputError, NothingToE
 from truenorth.prompts.hh import split_transcripts
 from truenorth.prompts.pairs import load_pairs, pairs_sha256, prompt_hash, prompt_hashes, write_quarantine
 from truenorth.prompts.rows import RowError
+from truenorth.prompts.sources import set_name
 from truenorth.prompts.types import Message
 
 HH_FILES = Path(__file__).parents[3] / "shared" / "data" / "hh_rlhf"
@@ -219,6 +220,33 @@ def test_a_folder_is_read_by_split_and_its_folders_name_the_subsets(tmp_path):
         load_pairs(tmp_path, split="validation")
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("mine.jsonl", "mine"),
+        ("x/Mine.CSV", "Mine"),
+        ("x/harmless-base/test.jsonl.gz", "harmless-base-test"),
+        ("LLMBar/Natural/dataset.json", "Natural-dataset"),
+        ("x/train-00000-of-00002.parquet", "x-train-00000-of-00002"),
+        ("x/test_harmless.jsonl", "test_harmless"),
+    ],
+)
+def test_a_file_goes_by_its_own_name_however_its_path_is_written(tmp_path, monkeypatch, place, name):
+    path = write(tmp_path / place, [])
+    monkeypatch.chdir(path.parent)
+    assert {
+        set_name(one) for one in (path, str(path), path.name, f"./{path.name}", f"{path.parent}/../{path.parent.name}/{path.name}")
+    } == {name}
+
+
+def test_a_folder_goes_by_its_own_name_and_the_hubs_sets_keep_theirs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "x" / "LLMBar" / "train.jsonl", plain_rows(2))
+    assert {load_pairs(place).name for place in ("x/LLMBar", "x/LLMBar/", tmp_path / "x/LLMBar", "x/../x/LLMBar")} == {"LLMBar"}
+    assert set_name("Anthropic/hh-rlhf") == "Anthropic/hh-rlhf"
+    assert load_pairs("tiny-pairs", limit=5).name == "tiny-pairs"
+
+
 def refused(path, **options):
     with pytest.raises(InputError) as caught:
         load_pairs(path, **options)
@@ -233,6 +261,7 @@ def test_missing_empty_and_unreadable_paths_are_refused(tmp_path):
     assert "there are no rows" in refused(write(tmp_path / "empty.jsonl", []))
     assert "there are no rows" in refused(write(tmp_path / "empty.jsonl.gz", []))
     assert "unknown kind" in refused(write(tmp_path / "pairs.txt", plain_rows(1)))
+    assert "one of: .jsonl, .jsonl.gz, .csv, .parquet, .json." in refused(tmp_path / "pairs.txt")
 
 
 def test_columns_that_were_found_are_listed(tmp_path):
