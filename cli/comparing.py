@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..evals.config import EvalConfig
 from ..evals.gates import make_gates
+from ..evals.judge_card import JUDGE_CARD, read_judge_card, refuse_other_judge
 from ..evals.labelling import LABELS, read_labels
 from ..evals.lm_eval_files import import_lm_eval, results_file
 from ..evals.store import read_run
@@ -18,13 +20,19 @@ from ..prompts.files import atomic_write, sha256_file
 from .console import say
 from .finished import adopt_evaluation, evaluation_folder
 from .gates_file import load_gates
+from .judge_card import keep_card
 from .manifest import MANIFEST, build_manifest, eval_config, read_manifest
 from .run_folder import RunFolder
 from .verdict import exit_code
 
 
 def run_comparison(
-    base: Path, candidates: Sequence[Path], out: Path, gates: str | None, labels: Path | None = None
+    base: Path,
+    candidates: Sequence[Path],
+    out: Path,
+    gates: str | None,
+    labels: Path | None = None,
+    judge_card: Path | None = None,
 ) -> tuple[Comparison, int]:
     """Copy, decide and report.
 
@@ -33,10 +41,11 @@ def run_comparison(
         candidates: the same.
         out: the comparison's folder.
         gates: a gates file or profile; those of the first candidate's run by default.
-        labels: a person's labels of both models' responses (`truenorth labels`); copied to OUT/labels.csv.
+        labels: people's labels of both models' responses (`truenorth labels`); copied to OUT/labels.csv.
+        judge_card: the judge's card, copied too; that of the first candidate's run by default.
 
     Raises:
-        InputError: a folder is no finished evaluation, or a gates or labels file is wrong.
+        InputError: a folder is no finished evaluation, a gates or labels file or a card is wrong, or the card is another judge's.
     """
     if labels is not None:
         read_labels(labels)
@@ -45,7 +54,8 @@ def run_comparison(
 
     with tempfile.TemporaryDirectory() as scratch:
         folders = [_evaluation(path, Path(scratch) / f"{number}" / path.resolve().name) for number, path in enumerate((base, *candidates))]
-        return _compared(_labelled(folders), out, gates, labels)
+        card = _card(judge_card, folders[1:])
+        return _compared(_labelled(folders), out, gates, labels, card)
 
 
 def _evaluation(path: Path, scratch: Path) -> Path:
@@ -57,7 +67,18 @@ def _evaluation(path: Path, scratch: Path) -> Path:
     return folder
 
 
-def _compared(sources: dict[str, Path], out: Path, gates: str | None, labels: Path | None) -> tuple[Comparison, int]:
+def _card(given: Path | None, candidates: Sequence[Path]) -> Path | None:
+    """The card that corrects the candidates' rates: the one that was given, else the first candidate's run's own copy."""
+    own = candidates[0].resolve().parents[1] / JUDGE_CARD
+    path = given or (own if own.is_file() else None)
+    if path is not None:
+        card = read_judge_card(path)
+        for folder in candidates if given else candidates[:1]:
+            refuse_other_judge(card, read_run(folder).judge, path)
+    return path
+
+
+def _compared(sources: dict[str, Path], out: Path, gates: str | None, labels: Path | None, card: Path | None) -> tuple[Comparison, int]:
     from ..reports.build import build_report
 
     settings = EvalConfig.model_validate(load_gates(gates)) if gates else _settings(next(iter(list(sources.values())[1:])))
@@ -67,18 +88,22 @@ def _compared(sources: dict[str, Path], out: Path, gates: str | None, labels: Pa
         "eval": settings.model_dump(mode="json", include={"gates", "max_invalid_share", "inconclusive", "probe"}),
         "evaluations": {label: sha256_file(folder / "results.json") for label, folder in sources.items()},
     }
-    if labels is not None:
-        config["labels"] = sha256_file(labels)
+    config |= {name: sha256_file(path) for name, path in (("labels", labels), ("judge_card", card)) if path is not None}
     manifest = build_manifest("compare", config, baseline=names[0], candidates=names[1:], hashes=config["evaluations"])
     with RunFolder.open(out, manifest) as run:
         for label, folder in sources.items():
             run.do(f"adopt {label}", (f"eval/{label}/results.json",), lambda: adopt_evaluation(folder, out, label), say)  # noqa: B023 - done at once
         if labels is not None:
-            atomic_write(out / LABELS, labels.read_bytes())
+            run.do("labels", (LABELS,), partial(_copy, labels, out / LABELS), say)
+        keep_card(run, card.read_bytes() if card else None)
         comparison = build_report(out)
         code = exit_code(comparison, settings.inconclusive)
         run.finish(comparison.verdict, code)
     return comparison, code
+
+
+def _copy(source: Path, target: Path) -> None:
+    atomic_write(target, source.read_bytes())
 
 
 def _labelled(folders: Sequence[Path]) -> dict[str, Path]:

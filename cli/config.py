@@ -11,13 +11,14 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..evals.config import EvalConfig
+from ..evals.config import EvalConfig, GateConfig
+from ..evals.gate_problem import gate_problem
 from ..evals.judges import list_judges
-from ..evals.metrics import METRICS
 from ..rlhf.config import DataSettings, ModelSettings, PPOSettings, RewardModelSettings
 from ..rlhf.embedded.settings import EmbeddedSettings
 from .config_sources import Sources
 from .console import did_you_mean
+from .strict_yaml import KeyPath
 from .validation import validate
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -114,6 +115,15 @@ def _check_names(config: RunConfig, sources: Sources) -> None:
     if ":" not in judge and judge not in list_judges():
         raise sources.place(("eval", "judge")).error(f"no judge named {judge!r}", ("eval", "judge"), did_you_mean(judge, list_judges()))
     for index, gate in enumerate(config.eval.gates):
-        if gate.metric not in METRICS:
-            path = ("eval", "gates", index, "metric")
-            raise sources.place(path).error(f"no metric named {gate.metric!r}", path, did_you_mean(gate.metric, METRICS))
+        refuse_senseless(gate, ("eval", "gates", index), sources)
+
+
+def refuse_senseless(gate: GateConfig, at: KeyPath, sources: Sources) -> None:
+    """A gate that could never be decided is an error where it stands.
+
+    Raises:
+        InputError: see `evals.gate_problem`; names file, line and field.
+    """
+    if found := gate_problem(gate):
+        field, problem, advice = found
+        raise sources.place((*at, field)).error(problem, (*at, field), advice)

@@ -15,7 +15,7 @@ from .strict_yaml import KeyPath, dotted
 _VARIABLE = re.compile(r"\$\{\w+\}|\$[A-Za-z_]\w*")
 _FILE_LIKE = re.compile(r"\.{1,2}/.*|.*\.(jsonl|json|csv|parquet|gz|yaml|yml|toml|txt)")
 _OVERRIDE = re.compile(r"\s*([A-Za-z_][\w-]*(\.[\w-]+)*)\s*=(.*)", re.DOTALL)
-_PATH_FIELDS = {("model", "name"), ("data", "name"), ("eval", "suites"), ("eval", "pairs"), ("eval", "capability")}
+_PATH_FIELDS = {("model", "name"), ("data", "name"), ("eval", "suites"), ("eval", "pairs"), ("eval", "capability"), ("eval", "judge_card")}
 
 
 @dataclass(frozen=True)

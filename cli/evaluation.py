@@ -15,6 +15,7 @@ from ..prompts.files import sha256_bytes, sha256_file
 from .config import RunConfig
 from .console import say
 from .finished import adopt_evaluation, evaluation_folder, is_run
+from .judge_card import keep_card, load_card
 from .labels import BASE, MODEL
 from .manifest import build_manifest
 from .models import Models, with_model
@@ -65,7 +66,7 @@ class Subject:
         facts = self.config.model_dump(mode="json", include={"model", "world", "seed", "eval"})
         files = {f"adapter {label}": folder for label, folder in {**self.adapters, **self.checkpoints}.items()}
         named: dict[str, Any] = {"model": self.config.model.name, "baseline": self.baseline, "reward model": self.reward_model}
-        named |= {name: getattr(self.config.eval, name) for name in ("reward_model", "independent_reward_model")}
+        named |= {name: getattr(self.config.eval, name) for name in ("reward_model", "independent_reward_model", "judge_card")}
         files |= {what: Path(name) for what, name in named.items() if name and Path(name).exists()}
         inputs: dict[str, Any] = {what: _content(path) for what, path in files.items()}
         recorded = {"replay": self.replay, "baseline replay": self.baseline_replay}
@@ -110,6 +111,7 @@ def run_evaluation(subject: Subject, out: Path, models: Models | None = None, sh
     config = subject.config
     make_gates(config.eval.gates)
     get_judge(config.eval.judge)
+    card = load_card(config.eval)
     manifest = build_manifest(
         "eval", subject.manifest_config(), baseline=subject.baseline_label, candidates=subject.candidates,
         seeds={"eval": config.eval.seed}, dtype=config.model.dtype, threads=config.model.threads,
@@ -126,6 +128,7 @@ def run_evaluation(subject: Subject, out: Path, models: Models | None = None, sh
             shard.agree(not run.is_done(name))
             run.do(name, outputs, work, say)
             del work  # and with it what the stage read
+        keep_card(run, card)
         comparison = build_report(out)
         code = exit_code(comparison, config.eval.inconclusive)
         run.finish(comparison.verdict, code)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..evals.config import GateConfig
-from .config import PROFILES, load_config, profile_names
+from .config import PROFILES, load_config, profile_names, refuse_senseless
 from .config_sources import Sources
 from .validation import validate
 
@@ -34,5 +34,8 @@ def load_gates(file_or_profile: str) -> dict[str, Any]:
     else:
         sources = Sources(PROFILES)
         sources.start(file_or_profile)
-        found = validate(GatesFile, sources)
+        file = validate(GatesFile, sources)
+        for index, gate in enumerate(file.gates):
+            refuse_senseless(gate, ("gates", index), sources)
+        found = file
     return {key: value for key, value in found.model_dump(mode="json", include=set(GatesFile.model_fields)).items() if value is not None}

@@ -27,6 +27,7 @@ from ..prompts.errors import TruenorthError
 from .caches import cache_folder
 from .config import RunConfig
 from .console import say
+from .judge_card import keep_card, load_card
 from .manifest import build_manifest
 from .materials import Materials, prepare
 from .progress import StageProgress
@@ -207,6 +208,7 @@ def run_pipeline(config: RunConfig, out: Path, *, command: str = "run") -> tuple
         InputError: bad configuration or input, or a folder that holds another run.
         RewardModelTooWeakError: the reward model failed its quality gate.
     """
+    card = load_card(config.eval)
     prepare_torch(config)
     pipeline = Pipeline(config, out)
     with RunFolder.open(out, fresh_manifest(config, command)) as run:
@@ -218,6 +220,7 @@ def run_pipeline(config: RunConfig, out: Path, *, command: str = "run") -> tuple
         if not run.manifest["hashes"]:
             run.manifest["hashes"] = pipeline.materials.hashes()
             run.save()
+        keep_card(run, card)
         comparison = pipeline.report()
         code = exit_code(comparison, config.eval.inconclusive) or _stopped_early(out, config.ppo.steps)
         run.finish(comparison.verdict, code)

@@ -39,6 +39,7 @@ def make_subject(
     capability: Sequence[str] = (),
     baseline: Sequence[str] = (),
     judge: str | None = None,
+    judge_card: Path | None = None,
     gates: str | None = None,
     limit: int | None = None,
     samples: int | None = None,
@@ -59,6 +60,7 @@ def make_subject(
     settings |= load_gates(gates) if gates else {}
     given = {"suites": list(suites), "judge": judge, "limit": limit, "seed": seed}
     given |= {"independent_reward_model": independent_reward_model or None, "comparer": comparer or None}
+    given |= {"judge_card": str(judge_card) if judge_card else None}
     if reward_model is not None and not is_adapter_folder(reward_model):
         given["reward_model"], reward_model = str(reward_model), None
     settings |= {key: value for key, value in given.items() if value not in (None, [])}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .estimate import estimate as estimate_metric
     from .frames import corrected_frame, deltas_frame, gates_frame, metrics_frame, records_frame
     from .gates import decide, make_gates
+    from .judge_card import read_judge_card
     from .judges import Ruling, get_judge, list_judges
     from .labelling import items_to_label, read_labels, write_labels
     from .metrics import METRICS
@@ -69,6 +70,7 @@ _HOMES = {
     "make_gates": "gates",
     "metrics_frame": "frames",
     "paired_delta": "estimate",
+    "read_judge_card": "judge_card",
     "read_labels": "labelling",
     "read_run": "store",
     "records_frame": "frames",
@@ -116,6 +118,7 @@ __all__ = [
     "make_gates",
     "metrics_frame",
     "paired_delta",
+    "read_judge_card",
     "read_labels",
     "read_run",
     "records_frame",

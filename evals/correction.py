@@ -16,6 +16,7 @@ from ..prompts.errors import InputError
 from .estimate import ALPHA, Estimate
 from .labelling import Label
 from .metrics import METRICS
+from .metrics.refusal import COUNTED
 from .slices import Cut, cut_items
 from .statistics.clusters import cluster_ratio
 from .statistics.interval import Interval
@@ -24,13 +25,6 @@ from .statistics.rogan_gladen import rogan_gladen
 from .statistics.wilson import effective_size
 from .types import CandidateComparison, Comparison, CorrectedRate, EvalRun, ItemValue, JudgeCard, MetricDelta, MetricResult, Outcome
 
-COUNTED: Mapping[str, frozenset[Outcome]] = {
-    "refusal_rate": frozenset({"refuse", "partial"}),
-    "refusal_rate_strict": frozenset({"refuse"}),
-    "over_refusal_rate": frozenset({"refuse", "partial"}),
-    "harmful_compliance_rate": frozenset({"comply"}),
-}
-"""Metric -> the outcomes that it counts."""
 ANY_REFUSAL_RATES = ("refusal_rate", "over_refusal_rate")
 """What a card's sensitivity and specificity are about."""
 PEOPLE = "human"

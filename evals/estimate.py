@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .metrics import Metric
+from .metrics import METRICS, Metric
 from .metrics.base import Combine
 from .statistics.bootstrap import cluster_bootstrap
 from .statistics.clusters import cluster_difference, cluster_ratio
@@ -30,6 +30,8 @@ from .statistics.wilson import clustered_rate, rate_interval
 from .types import ItemValue, MetricDelta, MetricResult
 
 ALPHA = 0.05
+CORRECTED = frozenset({"ppi", "rogan_gladen"})
+"""Estimators of what people would say (`correction.py`)."""
 DRAWS = 2000
 """Bootstrap replicates of one row of a table."""
 
@@ -105,13 +107,17 @@ def paired_delta(
     return MetricDelta(metric.name, suite, subset, decoding, found.estimator, value, low, high, len(pairs), p_value, mde, gained, lost)
 
 
-def bounds(items: Sequence[ItemValue]) -> tuple[float | None, float | None]:
-    """Lowest and highest rate that the items without a verdict could turn into: all 0, all 1. (None, None) without items."""
-    if not items:
-        return None, None
-    total = sum(item.value for item in items if item.value is not None)
-    invalid = sum(item.value is None for item in items)
-    return total / len(items), (total + invalid) / len(items)
+def bounds(result: MetricResult) -> tuple[float, float] | None:
+    """Lowest and highest value of a rate that its items without a verdict could make: all 0, all 1.
+
+    None where every item has a verdict, nothing was measured, the metric is no rate that counts its items, or the rate was corrected for
+    the judge's error.
+    """
+    metric = METRICS.get(result.metric)
+    if not result.n_invalid or metric is None or not metric.binary or result.estimator in CORRECTED:
+        return None
+    counted, items = (result.value or 0.0) * result.n, result.n + result.n_invalid
+    return counted / items, (counted + result.n_invalid) / items
 
 
 Pair = tuple[ItemValue, ItemValue]

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from .correction import COUNTED, card_estimate, card_of, labelled_estimate, labelled_sample
+from .correction import card_estimate, card_of, labelled_estimate, labelled_sample
 from .estimate import Estimate, Pair, estimate_difference, estimate_one, pair_up
 from .labelling import Label
 from .metrics import METRICS, Metric
+from .metrics.refusal import COUNTED
 from .slices import Cut, cut_items
 from .statistics.power import n_to_decide
 from .types import EvalRun, Gate, ItemValue, JudgeCard

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 from ..prompts.errors import InputError
 from .config import GateConfig
-from .correction import COUNTED, refuse_homeless
+from .correction import refuse_homeless
 from .estimate import ALPHA, Estimate
 from .evidence import CARD_TOO_WIDE, Evidence, Runs, evidence_of
+from .gate_problem import gate_problem
 from .labelling import Label
 from .metrics import METRICS
 from .plan import nearest
@@ -26,9 +28,6 @@ from .statistics.holm import holm, holm_level
 from .statistics.interval import Interval
 from .statistics.noninferiority import side_of
 from .types import EvalRun, Gate, GateDecision, GateOutcome, JudgeCard
-
-LIMITS = ("min", "max", "min_delta", "max_delta")
-"""Fields of a `GateConfig` of which one is given."""
 
 
 def make_gates(configs: Iterable[GateConfig]) -> tuple[Gate, ...]:
@@ -40,33 +39,12 @@ def make_gates(configs: Iterable[GateConfig]) -> tuple[Gate, ...]:
     gates = []
     for index, config in enumerate(configs):
         if problem := gate_problem(config):
-            raise InputError(problem[1], field=f"eval.gates[{index}].{problem[0]}", advice=problem[2])
+            raise InputError(problem[1], field=f"eval.gates.{index}.{problem[0]}", advice=problem[2])
         gates.append(_make_gate(config))
     for gate in gates:
         if [other.name for other in gates].count(gate.name) > 1:
             raise InputError(f"two gates are named {gate.name!r}", field="eval.gates", advice="Give one of them a `name`.")
     return tuple(gates)
-
-
-def gate_problem(config: GateConfig) -> tuple[str, str, str] | None:
-    """What makes a gate senseless, as (field, problem, advice): an unknown metric, a difference of one that is a comparison itself, a
-    correction of one that people don't label, or a limit that the metric can never reach. None for a gate that can be decided.
-    """
-    field = next(name for name in LIMITS if getattr(config, name) is not None)
-    metric, limit, relative = METRICS.get(config.metric), getattr(config, field), field.endswith("_delta")
-    if metric is None:
-        return "metric", f"no metric named {config.metric!r}", nearest(config.metric, METRICS)
-    if relative and metric.source == "both":
-        return field, f"{config.metric} has no difference to the baseline", "Give `min` or `max`: it compares tuned with base already."
-    if config.corrected and config.metric not in COUNTED:
-        return "corrected", f"{config.metric} is no rate of refusals: it can't be corrected", f"One of {', '.join(COUNTED)} can."
-    low, high = metric.possible
-    low, high = (low - high, high - low) if relative else (low, high)
-    if low <= limit <= high and math.isfinite(limit):
-        return None
-    of = f"a difference of {config.metric}" if relative else config.metric
-    advice = "Rates are fractions: 5 % is 0.05." if metric.unit == "fraction" else ""
-    return field, f"{limit!r} can't be reached: {of} lies between {low:g} and {high:g}", advice
 
 
 def decide(
@@ -148,19 +126,28 @@ def _decision(gate: Gate, evidence: Evidence, adjusted: float | None, alpha: flo
     found = evidence.found
     if found is None:
         return GateDecision(gate, "not_run", None, None, None, 0, None, evidence.note)
-    value, low, high = found.interval(alpha)
-    limits = (None, None) if math.isnan(low) else (low, high)
+    interval, limit = found.interval(alpha), _limit(gate)
+    decided = partial(_decided, gate, found, interval)
     if gate.kind == "check":
-        outcome: GateOutcome = "pass" if _good(gate, value, _limit(gate)) else "fail"
-        return GateDecision(gate, outcome, value, *limits, found.n, estimator=found.estimator)
-    outcome, why, needed = "inconclusive", _why_no_interval(found), None
-    if not math.isnan(low):
-        outcome, why = _outcome(gate, Interval(value, low, high), adjusted, alpha)
-    if outcome == "inconclusive" and not math.isnan(low) and value != _limit(gate):
-        needed = evidence.n_to_decide(_limit(gate), alpha if _good(gate, value, _limit(gate)) else level)
-        why += f"; {CARD_TOO_WIDE}" if evidence.endless and needed is None else ""
-    reason = "; ".join(part for part in (evidence.note, why) if part)
-    return GateDecision(gate, outcome, value, *limits, found.n, None if math.isnan(low) else adjusted, reason, needed, found.estimator)
+        return decided("pass" if _good(gate, interval.value, limit) else "fail")
+    if math.isnan(interval.low):
+        return decided("inconclusive", reason=_joined(evidence.note, _why_no_interval(found)))
+    outcome, why = _outcome(gate, interval, adjusted, alpha)
+    needed = None
+    if outcome == "inconclusive" and interval.value != limit:
+        needed = evidence.n_to_decide(limit, alpha if _good(gate, interval.value, limit) else level)
+        why = _joined(why, CARD_TOO_WIDE if evidence.endless and needed is None else "")
+    return decided(outcome, p_adjusted=adjusted, reason=_joined(evidence.note, why), n_to_decide=needed)
+
+
+def _decided(gate: Gate, found: Estimate, interval: Interval, outcome: GateOutcome, **more: Any) -> GateDecision:
+    """The decision with its numbers: limits that don't exist are None, never NaN."""
+    low, high = (None, None) if math.isnan(interval.low) else (interval.low, interval.high)
+    return GateDecision(gate, outcome, interval.value, low, high, found.n, estimator=found.estimator, **more)
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 def _outcome(gate: Gate, interval: Interval, adjusted: float | None, alpha: float) -> tuple[GateOutcome, str]:

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..evals.types import CandidateComparison, JudgeCard
-from .headline import gain_of, row_of
-from .report import Report, Row, overall_rows
+from .headline import gain_of, row_of, row_subject
+from .report import Report, Row, change_rows, overall_rows
 from .section import Answer, Point, Status
-from .words import change_of, change_text, interval_text, is_of_one_model, is_rate, subject_of, value_text
+from .words import change_of, change_text, interval_text, is_of_one_model, is_rate, value_text
 
 SUBSTANTIAL_KAPPA = 0.6
 """Agreement of a judge with labels below which its rates need care (Landis and Koch 1977 call .61 to .80 substantial)."""
@@ -41,7 +41,7 @@ def _better(report: Report, comparison: CandidateComparison) -> Answer:
         return Answer(question, "Not known: there is no baseline", "none", ())
     if comparison.differences:
         return Answer(question, "Not known: the runs can't be compared", "fail", ())
-    rows = overall_rows(report, comparison)
+    rows = change_rows(report, comparison)
     gain = gain_of(comparison, rows)
     if gain is None or gain.delta is None or is_of_one_model(gain.tuned.metric):
         return Answer(question, "Not measured", "none", ())
@@ -70,11 +70,11 @@ def _cost(report: Report, comparison: CandidateComparison) -> Answer:
 
 def _costs(report: Report, comparison: CandidateComparison) -> Iterator[Row]:
     """Of each metric that training may harm, the row that moved furthest the wrong way; rows that a gate is declared for come first."""
-    rows = overall_rows(report, comparison)
+    rows = change_rows(report, comparison)
     gated = {id(row_of(decision, rows)) for decision in comparison.decisions}
     for metric in _COSTS:
         found = [row for row in rows if row.tuned.metric == metric and row.tuned.value is not None]
-        pool = [row for row in found if id(row) in gated] or found
+        pool = [row for row in found if id(row) in gated] or [row for row in found if not row.corrected]
         if pool:
             yield max((_Cost(change_of(row.tuned, row.delta) == "worse", _harm(row), row) for row in pool), key=lambda cost: cost[:2]).row
 
@@ -88,7 +88,7 @@ def _harm(row: Row) -> float:
 
 def _point(row: Row) -> Point:
     tuned, rate = row.tuned, is_rate(row.tuned.metric, row.tuned.unit)
-    text, value = subject_of(tuned.metric, tuned.suite), value_text(tuned.value, rate=rate)
+    text, value = row_subject(row), value_text(tuned.value, rate=rate)
     if row.base is None or row.delta is None or row.delta.value is None or is_of_one_model(tuned.metric):
         unit, _, per = ("", "", "") if rate else tuned.unit.partition("/")
         return Point(text, f"{value} {unit}".strip(), "", f"per {per}" if per else "")
@@ -123,7 +123,7 @@ def _cautions(report: Report, comparison: CandidateComparison) -> Iterator[Point
     for decision in comparison.decisions:
         if decision.gate.kind == "check" and decision.outcome != "pass" and decision.gate.metric in _CHECKS:
             yield Point(_CHECKS[decision.gate.metric], "", "fail" if decision.outcome == "fail" else "inconclusive", decision.reason)
-    if not _judge_cards(comparison) and comparison.candidate.records:
+    if not _judge_cards(comparison) and report.comparison.judge_card is None and comparison.candidate.records:
         yield Point("The judge's own error was not measured", "", "inconclusive", comparison.candidate.judge)
 
 

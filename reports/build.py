@@ -20,10 +20,11 @@ from ..evals.comparison import compare
 from ..evals.config import EvalConfig
 from ..evals.correction import with_corrections
 from ..evals.gates import make_gates
+from ..evals.judge_card import JUDGE_CARD, read_judge_card
 from ..evals.labelling import LABELS, read_labels
 from ..evals.safe_text import without_secrets
 from ..evals.store import judgment_journal, read_run
-from ..evals.types import CandidateComparison, Comparison, EvalRun, Outcome
+from ..evals.types import CandidateComparison, Comparison, EvalRun, JudgeCard, Outcome
 from ..prompts.errors import InfrastructureError, InputError
 from ..prompts.files import atomic_stream, atomic_write, read_json, read_text, sha256_bytes, to_json
 from .csv_files import write_csv
@@ -125,15 +126,25 @@ def _compare(folder: Path, manifest: Mapping[str, Any]) -> Comparison:
     baseline, candidates = manifest.get("baseline"), manifest.get("candidates") or []
     if not candidates:
         raise InputError("names no candidate: nothing was evaluated", file=folder / "manifest.json", field="candidates")
+    labelled = (manifest.get("config") or {}).get("labels")
+    labels = read_labels(folder / LABELS) if labelled else ()
     comparison = compare(
         _read(folder, baseline) if baseline else None,
         [_read(folder, label) for label in candidates],
         make_gates(settings.gates),
         max_invalid_share=settings.max_invalid_share,
         require_probe=settings.probe == "check",
+        labels=labels,
+        judge_card=_judge_card(folder, manifest),
     )
-    labelled = (manifest.get("config") or {}).get("labels")
-    return with_corrections(comparison, read_labels(folder / LABELS) if labelled else ())
+    return with_corrections(comparison, labels)
+
+
+def _judge_card(folder: Path, manifest: Mapping[str, Any]) -> JudgeCard | None:
+    """The run's copy of the card that it was given."""
+    config = manifest.get("config") or {}
+    given = config.get("judge_card") or (config.get("eval") or {}).get("judge_card")
+    return read_judge_card(folder / JUDGE_CARD) if given else None
 
 
 def _checkpoints(folder: Path, manifest: Mapping[str, Any], comparison: Comparison) -> tuple[CandidateComparison, ...]:

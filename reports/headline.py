@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from ..evals.types import CandidateComparison, Comparison, GateDecision
-from .report import Report, Row, overall_rows
+from .report import Report, Row, change_rows, decided_rows
 from .words import (
     VERDICT_WORDS,
     YES_OR_NO,
+    bounds_text,
     change_text,
     interval_text,
     is_of_one_model,
@@ -62,7 +64,7 @@ def headline(report: Report, comparison: CandidateComparison) -> Headline:
 
 
 def requirement_text(decision: GateDecision) -> str:
-    """`at least 80.0%`, `difference at most +3.0 points`."""
+    """`at least 80.0%`, `difference at most +3.0 points`, `corrected difference at most +3.0 points`."""
     gate = decision.gate
     if gate.metric in YES_OR_NO:
         return "yes"
@@ -70,9 +72,10 @@ def requirement_text(decision: GateDecision) -> str:
         return "no difference"
     side = "at least" if gate.direction == "min" else "at most"
     rate = is_rate(gate.metric)
+    corrected = "corrected " if gate.corrected else ""
     if gate.margin is not None:
-        return f"difference {side} {change_text(gate.margin, rate=rate)}"
-    return f"{side} {value_text(gate.threshold, rate=rate)}"
+        return f"{corrected}difference {side} {change_text(gate.margin, rate=rate)}"
+    return f"{corrected}{side} {value_text(gate.threshold, rate=rate)}"
 
 
 def measured_text(decision: GateDecision) -> tuple[str, str]:
@@ -88,14 +91,31 @@ def measured_text(decision: GateDecision) -> tuple[str, str]:
 
 def why_text(decision: GateDecision) -> str:
     """The reason of a decision, and how many items would decide an open one."""
-    need = f"about {decision.n_to_decide:,} items would decide" if decision.n_to_decide else ""
+    labelled = ", labelled in the same proportion," if decision.estimator == "ppi" else ""
+    need = f"about {decision.n_to_decide:,} items{labelled} would decide" if decision.n_to_decide else ""
     return "; ".join(part for part in (decision.reason, need) if part)
+
+
+def invalid_sentences(report: Report, comparison: CandidateComparison) -> list[str]:
+    """`Refusal rate (harmful · greedy) of ppo: 3 without a verdict, 80.0% to 84.0% whatever they are`, of every such overall rate."""
+    found = []
+    for run in (*((report.baseline,) if report.baseline else ()), comparison.candidate):
+        for result in (*run.metrics, *(comparison.paired if run is comparison.candidate else ())):
+            if not result.subset and (said := bounds_text(result)):
+                what = f"{title_of(result.metric)} ({where_text(result.suite, result.decoding)}) of {run.model.label}"
+                found.append(f"{what}: {result.n_invalid:,} of {result.n + result.n_invalid:,} without a verdict, {said}")
+    return found
+
+
+def row_subject(row: Row) -> str:
+    """`Refusals of harmful prompts`, of a corrected row `Refusals of harmful prompts (as people would judge)`."""
+    return subject_of(row.tuned.metric, row.tuned.suite) + (" (as people would judge)" if row.corrected else "")
 
 
 def row_sentence(row: Row, level: str) -> str:
     """`Refusals of harmful prompts rose from 14.0% to 65.2% (+51.2 points, 95% interval +44.0 to +58.1, n = 240, greedy).`"""
     tuned, rate = row.tuned, is_rate(row.tuned.metric, row.tuned.unit)
-    subject = subject_of(tuned.metric, tuned.suite)
+    subject = row_subject(row)
     if row.delta is None or row.delta.value is None or row.base is None or is_of_one_model(tuned.metric):
         facts = [_interval(level, interval_text(tuned.ci_low, tuned.ci_high, rate=rate)), f"n = {tuned.n}", tuned.decoding]
         return f"{subject}: {value_text(tuned.value, rate=rate)} ({_joined(facts)})."
@@ -116,13 +136,13 @@ def _cause(report: Report, comparison: CandidateComparison) -> str:
     if worst is None or worst.outcome == "pass":
         return ""
     level = level_text(report.comparison.alpha)
-    row = row_of(worst, overall_rows(report, comparison))
+    row = row_of(worst, decided_rows(report, comparison))
     if row is not None and worst.outcome != "not_run":
         return f"{row_sentence(row, level)} Required: {requirement_text(worst)}."
     value, interval = measured_text(worst)
     facts = _joined([_interval(level, interval), f"n = {worst.n}" if worst.n else "", worst.reason])
     where = where_text(worst.gate.suite, worst.gate.decoding)
-    title = f"{title_of(worst.gate.metric)}{f' ({where})' if where else ''}"
+    title = f"{title_of(worst.gate.metric)}{', corrected' if worst.gate.corrected else ''}{f' ({where})' if where else ''}"
     return f"{title}: {value}{f' ({facts})' if facts else ''}. Required: {requirement_text(worst)}."
 
 
@@ -130,7 +150,7 @@ def _effect(report: Report, comparison: CandidateComparison) -> str:
     """The first gain that a gate is declared for, else the first that was measured."""
     if comparison.differences or report.unfinished:
         return ""
-    row = gain_of(comparison, overall_rows(report, comparison))
+    row = gain_of(comparison, change_rows(report, comparison))
     return row_sentence(row, level_text(report.comparison.alpha)) if row else ""
 
 
@@ -167,14 +187,25 @@ def gain_of(comparison: CandidateComparison, rows: list[Row]) -> Row | None:
 
 
 def row_of(decision: GateDecision, rows: list[Row]) -> Row | None:
-    """The one row that the gate was decided on; None when it was decided on several suites together."""
+    """The one row that the gate was decided on; None when it was decided on several suites together.
+
+    A corrected gate's row is that of its own estimator, and no judged one; `rows` hold it where they are `decided_rows`.
+    """
     gate = decision.gate
     fitting = [
         row
         for row in rows
-        if gate.metric == row.tuned.metric and gate.suite in ("", row.tuned.suite) and gate.decoding in ("", row.tuned.decoding)
+        if gate.metric == row.tuned.metric
+        and gate.suite in ("", row.tuned.suite)
+        and gate.decoding in ("", row.tuned.decoding)
+        and (row.tuned.estimator == decision.estimator if gate.corrected else not row.corrected)
     ]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def as_judged(decision: GateDecision) -> GateDecision:
+    """The decision as if its gate were on the judged number: to find what the judge says of it."""
+    return replace(decision, gate=replace(decision.gate, corrected=False))
 
 
 def _interval(level: str, interval: str) -> str:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ..evals.types import SCHEMA_VERSION, CandidateComparison, CorrectedRate, EvalRun, GateDecision, MetricDelta, MetricResult, Record
+from ..evals.estimate import bounds
+from ..evals.judges.published import published_cards
+from ..evals.types import (
+    SCHEMA_VERSION,
+    CandidateComparison,
+    CorrectedRate,
+    EvalRun,
+    GateDecision,
+    JudgeCard,
+    MetricDelta,
+    MetricResult,
+    Record,
+)
 from ..prompts.files import to_json
 from .headline import headline, sorted_decisions
 from .report import Report, rows_of
@@ -34,7 +47,7 @@ def results(report: Report) -> dict[str, Any]:
         "baseline": report.baseline.model.label if report.baseline else None,
         "candidates": [_candidate(report, item) for item in report.comparison.candidates],
         "checkpoints": [_checkpoint(report, item) for item in report.checkpoints],
-        "models": [_model(run) for run in report.runs],
+        "models": [_model(run, report.comparison.judge_card) for run in report.runs],
     }
 
 
@@ -75,10 +88,14 @@ def _delta(delta: MetricDelta, base: MetricResult | None) -> dict[str, Any]:
 
 
 def _corrected(rate: CorrectedRate) -> dict[str, Any]:
-    return {**asdict(rate), "delta": _delta(rate.delta, rate.base) if rate.delta else None}
+    return {
+        "tuned": _metric(rate.tuned),
+        "base": _metric(rate.base) if rate.base else None,
+        "delta": _delta(rate.delta, rate.base) if rate.delta else None,
+    }
 
 
-def _model(run: EvalRun) -> dict[str, Any]:
+def _model(run: EvalRun, given: JudgeCard | None) -> dict[str, Any]:
     return {
         **asdict(run.model),
         "judge": run.judge,
@@ -86,14 +103,24 @@ def _model(run: EvalRun) -> dict[str, Any]:
         "decodings": [asdict(decoding) for decoding in run.decodings],
         "settings": dict(run.settings),
         "metrics": [_metric(result) for result in run.metrics],
-        "judge_cards": [asdict(card) for card in run.judge_cards],
+        "judge_cards": list(_judge_cards(run, given)),
         "n_responses": len(run.records),
         "probe": _probe(run.probe),
     }
 
 
+def _judge_cards(run: EvalRun, given: JudgeCard | None) -> Iterator[dict[str, Any]]:
+    """What is known of the run's judge, by where it was measured: on this run's replies, on others by the user, on public ones by us."""
+    own = (given,) if given and given.judge == run.judge else ()
+    sources = {"run": run.judge_cards, "given": own, "published": published_cards(run.judge)}
+    for source, cards in sources.items():
+        for card in cards:
+            yield {**asdict(card), "source": source}
+
+
 def _metric(result: MetricResult) -> dict[str, Any]:
-    return asdict(result)
+    found = bounds(result)
+    return {**asdict(result), "bounds": list(found) if found else None}
 
 
 def _probe(record: Record | None) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from ..evals.safe_text import for_xml
 from ..evals.types import CandidateComparison, GateDecision
-from .headline import headline, measured_text, requirement_text, sorted_decisions
+from .headline import headline, measured_text, requirement_text, sorted_decisions, why_text
 from .report import Report
 from .words import title_of, where_text
 
@@ -53,7 +53,9 @@ def _case(label: str, decision: GateDecision) -> ElementTree.Element:
     name = gate.name or f"{gate.metric} {where_text(gate.suite, gate.decoding)}".strip()
     case = ElementTree.Element("testcase", classname=f"truenorth.{label}", name=for_xml(name))
     numbers = ("value", "ci_low", "ci_high", "n", "p_adjusted")
-    facts = {key: getattr(decision, key) for key in numbers} | {"threshold": gate.threshold, "margin": gate.margin}
+    facts = {key: getattr(decision, key) for key in (*numbers, "n_to_decide")} | {"threshold": gate.threshold, "margin": gate.margin}
+    if gate.corrected:
+        facts |= {"corrected": "true", "estimator": decision.estimator or None, "reason": decision.reason}
     case.append(_properties({"outcome": decision.outcome, **{key: value for key, value in facts.items() if value is not None}}))
     tag = {"fail": "failure", "inconclusive": "skipped", "not_run": "error"}.get(decision.outcome)
     if tag:
@@ -64,7 +66,7 @@ def _case(label: str, decision: GateDecision) -> ElementTree.Element:
 def _message(decision: GateDecision) -> str:
     value, interval = measured_text(decision)
     measured = f"{value} ({interval})" if interval else value
-    reason = f": {decision.reason}" if decision.reason else ""
+    reason = f": {why}" if (why := why_text(decision)) else ""
     return f"{title_of(decision.gate.metric)}: {measured}, n = {decision.n}; required {requirement_text(decision)}{reason}"
 
 

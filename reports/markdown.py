@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..evals.safe_text import for_markdown, for_markdown_block, plain
 from ..evals.types import CandidateComparison
 from .flips import TRANSITION_WORDS, Pair, dialogue_text, is_sensitive, pairs_of
-from .headline import UNFINISHED, headline, measured_text, requirement_text, sorted_decisions, why_text
+from .headline import UNFINISHED, headline, invalid_sentences, measured_text, requirement_text, sorted_decisions, why_text
 from .report import Report
 from .words import GATE_WORDS, OUTCOME_WORDS, VERDICT_WORDS, title_of, where_text
 
@@ -58,6 +58,9 @@ def _candidate(report: Report, comparison: CandidateComparison) -> Iterator[str]
         yield ""
     if comparison.decisions:
         yield from _gates(comparison)
+    if unjudged := invalid_sentences(report, comparison):
+        yield from (f"- {neutral(sentence)}" for sentence in unjudged)
+        yield ""
     if report.baseline and not comparison.differences:
         for pair in pairs_of(report.baseline, comparison.candidate)[:_FLIPS]:
             if pair.transition == "broken":

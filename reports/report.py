@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..evals.estimate import CORRECTED
 from ..evals.types import CandidateComparison, Comparison, EvalRun, MetricDelta, MetricResult, Outcome
 
 Curve = Sequence[Mapping[str, float | str]]
@@ -55,6 +56,11 @@ class Row:
     base: MetricResult | None
     delta: MetricDelta | None
 
+    @property
+    def corrected(self) -> bool:
+        """Whether these are the numbers as people would judge them."""
+        return self.tuned.estimator in CORRECTED
+
 
 def key_of(item: MetricResult | MetricDelta) -> Key:
     """What two rows must share to be compared."""
@@ -76,6 +82,21 @@ def rows_of(report: Report, comparison: CandidateComparison) -> Iterator[Row]:
 def overall_rows(report: Report, comparison: CandidateComparison) -> list[Row]:
     """The rows that are no subset's."""
     return [row for row in rows_of(report, comparison) if not row.tuned.subset]
+
+
+def corrected_rows(comparison: CandidateComparison) -> list[Row]:
+    """The rates as people would judge them."""
+    return [Row(rate.tuned, rate.base, rate.delta) for rate in comparison.corrected]
+
+
+def decided_rows(report: Report, comparison: CandidateComparison) -> list[Row]:
+    """What gates are decided on: the rows that are no subset's, as judged and as people would judge them."""
+    return [*overall_rows(report, comparison), *corrected_rows(comparison)]
+
+
+def change_rows(report: Report, comparison: CandidateComparison) -> list[Row]:
+    """The same for sentences about changes: of what people would judge only the rows with a difference."""
+    return [row for row in decided_rows(report, comparison) if row.delta or not row.corrected]
 
 
 def evidence_id(run: EvalRun, result: MetricResult) -> str:

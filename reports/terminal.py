@@ -7,12 +7,22 @@ from collections.abc import Iterator
 
 from ..evals.safe_text import for_terminal
 from ..evals.types import CandidateComparison, Comparison
-from .headline import headline, measured_text, requirement_text, sorted_decisions
+from .headline import headline, invalid_sentences, measured_text, requirement_text, sorted_decisions, why_text
 from .report import Report
 from .words import GATE_WORDS, OUTCOME_WORDS, VERDICT_WORDS, title_of, where_text
 
 WIDTH = 80
-_SHORT = {"no difference": "none", "difference": "change", "at least": ">=", "at most": "<=", " points": " pt"}
+_NOTES = 4
+"""Rates with replies that have no verdict."""
+_SHORT = {
+    "corrected difference": "corr.",
+    "corrected": "corr.",
+    "no difference": "none",
+    "difference": "change",
+    "at least": ">=",
+    "at most": "<=",
+    " points": " pt",
+}
 _ASCII = str.maketrans({"−": "-", "→": ">", "·": "/", "–": "-", "…": "~"})
 
 
@@ -50,6 +60,19 @@ def _candidate(report: Report, comparison: CandidateComparison) -> Iterator[str]
         gate = decision.gate
         name = f"{title_of(gate.metric)} {where_text(gate.suite, gate.decoding)}"
         yield _row(GATE_WORDS[decision.outcome].upper(), name, measured_text(decision)[0], requirement_text(decision))
+        if gate.kind == "gate" and (why := why_text(decision)):
+            yield from _note(why)
+    unjudged = invalid_sentences(report, comparison)
+    if unjudged:
+        yield ""
+    for sentence in unjudged[:_NOTES]:
+        yield from _note(sentence, indent="")
+    if len(unjudged) > _NOTES:
+        yield f"... and {len(unjudged) - _NOTES} more rates; report.html has them"
+
+
+def _note(text: str, indent: str = " " * 10) -> list[str]:
+    return textwrap.wrap(for_terminal(text), WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=True)
 
 
 def _row(outcome: str, gate: str, measured: str, required: str) -> str:

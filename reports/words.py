@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from ..evals.estimate import bounds
 from ..evals.types import GateOutcome, MetricDelta, MetricResult, Outcome, Verdict
 
 Change = Literal["better", "worse", "unclear", "neutral"]
@@ -133,6 +134,12 @@ def value_text(value: float | None, *, rate: bool) -> str:
 
 def level_text(alpha: float) -> str:
     """`95%`: the level of intervals at this alpha."""
+def bounds_text(result: MetricResult) -> str:
+    """`80.0% to 84.0% whatever they are`: of a rate some of whose items have no verdict; empty for any other."""
+    found = bounds(result)
+    return f"{interval_text(*found, rate=True)} whatever they are" if found else ""
+
+
     return f"{100 * (1 - alpha):g}%"
 
 

@@ -37,6 +37,7 @@ def _decoding(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
 @click.option("--capability", multiple=True, metavar="TASK", help="lm-eval task, or its YAML file. Repeats.")
 @click.option("--baseline", multiple=True, metavar="M|RUN|FILE", help="To compare with: a model, a finished run, or another recording.")
 @click.option("--judge", default=None, metavar="J", help="Whose verdicts count: classifier, keyword, human, ...  [default: classifier]")
+@click.option("--judge-card", type=FOLDER, metavar="FILE", help="Its card (`truenorth audit ... --json`): corrects rates for its error.")
 @click.option("--gates", metavar="FILE", help="Requirements: a YAML file with `gates:`, or a profile's name.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="First N prompts of each suite.")
 @click.option("--samples", type=click.IntRange(1, 64), metavar="K", help="Responses per prompt and sampled decoding.")

@@ -17,7 +17,8 @@ def section(report: Report) -> Section | None:
     tables = tuple(_table(report, one) for one in report.comparison.candidates if one.corrected)
     lead = (
         "The same rates without the judge's error. From labels of a sample (prediction-powered) nothing is assumed of the judge; from its "
-        "error on labelled replies (Rogan-Gladen) it is assumed to err alike on both models, so no difference is given."
+        "error on labelled replies (Rogan-Gladen) it is assumed to err alike on both models, so no difference is given. Gates that are "
+        "called corrected are decided on these numbers, all others on the judged ones."
     )
     return Section("corrected", "Corrected for the judge's error", tables, lead) if tables else None
 

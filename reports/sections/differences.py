@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 
 from ...evals.types import CandidateComparison, EvalRun, MetricResult
 from ..headline import row_of
-from ..report import Report, Row, overall_rows, rows_of
+from ..report import Report, Row, change_rows, corrected_rows, rows_of
 from ..section import Block, Cell, CsvValue, Export, Section, Table
 from ..series import step_of
 from ..svg import Interval, difference, difference_axis, ticks
 from ..words import (
     CHANGE_WORDS,
+    bounds_text,
     change_of,
     change_text,
     interval_text,
@@ -37,7 +38,7 @@ def section(report: Report) -> Section:
     """Differences of rates on one scale, then the table of everything."""
     blocks: list[Block] = []
     for comparison in report.comparison.candidates:
-        rows = [row for row in overall_rows(report, comparison) if row.delta and row.delta.value is not None]
+        rows = [row for row in change_rows(report, comparison) if row.delta and row.delta.value is not None]
         if rates := [row for row in rows if is_rate(row.tuned.metric, row.tuned.unit) and not is_of_one_model(row.tuned.metric)]:
             blocks.append(_forest(comparison, rates, _limits(comparison, rows)))
         blocks.append(_all(report, comparison))
@@ -75,7 +76,7 @@ def _forest_row(row: Row, reach: float, limit: float | None) -> tuple[Cell, ...]
         raise ValueError("a row of the forest plot needs a difference")
     change = change_of(tuned, delta)
     interval = interval_text(delta.ci_low, delta.ci_high, rate=True, change=True)
-    where = where_text(tuned.suite, tuned.decoding)
+    where = " · ".join(part for part in (where_text(tuned.suite, tuned.decoding), "corrected" if row.corrected else "") if part)
     text = change_text(delta.value, rate=True)
     said = f"{text}, {interval}" + ("" if limit is None else f"; limit {change_text(limit, rate=True)}")
     drawing = difference(
@@ -121,7 +122,7 @@ def _number_row(row: Row) -> tuple[Cell, ...]:
         Cell(p_text(delta.p_adjusted) if delta else ""),
         Cell(change_text(delta.mde, rate=rate, unit=False).lstrip("+") if delta and delta.mde is not None else ""),
         Cell(f"{tuned.n:,}"),
-        Cell(f"{tuned.n_invalid:,}"),
+        Cell(f"{tuned.n_invalid:,}", detail=bounds_text(tuned)),
         Cell(tuned.estimator.replace("_", " ")),
     )
 
@@ -139,9 +140,8 @@ def _csv_rows(report: Report) -> Iterator[dict[str, CsvValue]]:
     for comparison in (*report.comparison.candidates, *report.checkpoints):
         for row in rows_of(report, comparison):
             yield _csv_row(report, comparison.candidate, row)
-        for rate in comparison.corrected:
-            if rate.delta:  # from labels that a person gave for this comparison
-                yield _csv_row(report, comparison.candidate, Row(rate.tuned, rate.base, rate.delta))
+        for row in corrected_rows(comparison):
+            yield _csv_row(report, comparison.candidate, row)
 
 
 def _csv_row(report: Report, run: EvalRun, row: Row) -> dict[str, CsvValue]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ...evals.types import CandidateComparison, EvalRun, GateDecision
 from ..headline import measured_text, requirement_text, row_of, sorted_decisions, why_text
-from ..report import Report, Row, evidence_id, overall_rows
+from ..report import Report, Row, decided_rows, evidence_id
 from ..section import Block, Cell, CsvValue, Export, Paragraph, Section, Table
-from ..words import GATE_WORDS, is_of_one_model, is_rate, level_text, title_of, value_text, where_text
+from ..words import GATE_WORDS, bounds_text, is_of_one_model, is_rate, level_text, title_of, value_text, where_text
 from .quadrants import has_card
 
 ORDER = 10
@@ -31,13 +31,14 @@ def section(report: Report) -> Section:
     level = level_text(report.comparison.alpha)
     lead = (
         f"A gate passes when its whole {level} interval lies on the good side of the limit, and fails when the evidence for the bad side "
-        "survives correction for the number of gates. Anything between is undecided. A check is compared exactly."
+        "survives correction for the number of gates. Anything between is undecided. A check is compared exactly. A corrected gate is "
+        "decided on the number as people would judge it."
     )
     return Section("gates", "Gates", tuple(blocks), lead, (Export("gates.csv", COLUMNS, _TEXT, rows),))
 
 
 def _table(report: Report, comparison: CandidateComparison) -> Table:
-    measured = overall_rows(report, comparison)
+    measured = decided_rows(report, comparison)
     rows = [_row(comparison.candidate, decision, row_of(decision, measured)) for decision in sorted_decisions(comparison)]
     columns = ("Gate", "Outcome", "Required", "Measured", "Base to tuned", "n", "Why")
     return Table(
@@ -49,7 +50,7 @@ def _row(run: EvalRun, decision: GateDecision, row: Row | None) -> tuple[Cell, .
     gate = decision.gate
     where = where_text(gate.suite, gate.decoding)
     value, interval = measured_text(decision)
-    link = evidence_id(run, row.tuned) if row and has_card(row.tuned) else ""
+    link = "corrected" if gate.corrected and row else evidence_id(run, row.tuned) if row and has_card(row.tuned) else ""
     detail = " · ".join(part for part in (where, "check" if gate.kind == "check" else "") if part)
     return (
         Cell(title_of(gate.metric), detail=detail, link=link),
@@ -57,9 +58,15 @@ def _row(run: EvalRun, decision: GateDecision, row: Row | None) -> tuple[Cell, .
         Cell(requirement_text(decision)),
         Cell(value, detail=interval),
         Cell(_base_to_tuned(row)),
-        Cell(f"{decision.n:,}" if decision.n else "–"),
+        Cell(f"{decision.n:,}" if decision.n else "–", detail=_invalid(row)),
         Cell(why_text(decision)),
     )
+
+
+def _invalid(row: Row | None) -> str:
+    """How many items more there are, and what they could make of the rate."""
+    said = bounds_text(row.tuned) if row else ""
+    return f"{row.tuned.n_invalid:,} invalid: {said}" if row and said else ""
 
 
 def _base_to_tuned(row: Row | None) -> str:
@@ -90,5 +97,5 @@ def _csv_row(report: Report, comparison: CandidateComparison, decision: GateDeci
         "n": decision.n,
         "p_adjusted": decision.p_adjusted,
         "outcome": decision.outcome,
-        "reason": decision.reason,
+        "reason": why_text(decision),
     }

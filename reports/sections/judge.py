@@ -18,7 +18,7 @@ def section(report: Report) -> Section | None:
     rows = tuple(
         (
             Cell(run.model.label),
-            Cell(card.judge, detail=f"against {card.reference}"),
+            Cell(card.judge, detail=f"against {card.reference}{source}"),
             Cell(_number(card.kappa)),
             Cell(_number(card.kappa_3)),
             Cell(value_text(card.agreement, rate=True)),
@@ -28,7 +28,7 @@ def section(report: Report) -> Section | None:
             Cell(f"{card.n:,}", detail=f"{card.n_invalid:,} invalid" if card.n_invalid else ""),
         )
         for run in report.runs
-        for card in run.judge_cards
+        for card, source in _cards(run, report.comparison.judge_card)
     )
     block: Block
     between = _between(report)
@@ -40,6 +40,12 @@ def section(report: Report) -> Section | None:
         text = "No reply of these models carries a label, so the judge's error on them is not known. Read every rate with that in mind."
         block = Paragraph(text, "inconclusive")
     return Section("judge", "The judge", (block, *([between] if between else [])))
+
+
+def _cards(run: EvalRun, given: JudgeCard | None) -> list[tuple[JudgeCard, str]]:
+    """Cards and what has to be said of where they come from: the run's own, then the one that it was given."""
+    others = [(given, ", on other replies")] if given and given.judge == run.judge else []
+    return [*((card, "") for card in run.judge_cards), *others]
 
 
 def _between(report: Report) -> Table | None:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from ...evals.types import EvalRun, MetricResult
-from ..headline import row_of
+from ..headline import as_judged, row_of
 from ..report import Report, Row, evidence_id, overall_rows
 from ..section import Card, CardRow, Cards, Section
 from ..svg import Interval, dumbbell
-from ..words import change_of, change_text, interval_text, is_of_one_model, is_rate, plural, title_of, value_text, where_text
+from ..words import bounds_text, change_of, change_text, interval_text, is_of_one_model, is_rate, plural, title_of, value_text, where_text
 
 ORDER = 30
 
@@ -44,7 +44,7 @@ def section(report: Report) -> Section | None:
     blocks = []
     for comparison in report.comparison.candidates:
         rows = overall_rows(report, comparison)
-        gated = {id(row_of(decision, rows)) for decision in comparison.decisions}
+        gated = {id(row_of(as_judged(decision), rows)) for decision in comparison.decisions}
         cards = tuple(_card(comparison.candidate, quadrant, rows, gated) for quadrant in QUADRANTS)
         blocks.append(Cards(cards, base, comparison.candidate.model.label))
     return Section("quadrants", "What it bought, and what it cost", tuple(blocks)) if blocks else None
@@ -84,6 +84,7 @@ def _count(row: Row) -> str:
         return tuned.reason
     clusters = f", {plural(tuned.n_clusters, 'topic')}" if tuned.n_clusters and tuned.n_clusters != tuned.n else ""
     invalid = f", {tuned.n_invalid:,} invalid" if tuned.n_invalid else ""
+    invalid += f" ({said})" if (said := bounds_text(tuned)) else ""
     return f"n = {tuned.n:,}{clusters}{invalid}"
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from ...evals.types import CandidateComparison, EvalRun
+from ...evals.types import CandidateComparison, EvalRun, JudgeCard
 from ..answers import SUBSTANTIAL_KAPPA
 from ..report import Report
 from ..section import Block, Fact, Facts, Paragraph, Section, Status
@@ -33,7 +34,7 @@ def _facts(report: Report, comparison: CandidateComparison) -> Iterator[Fact]:
     else:
         yield from _same(report.baseline, candidate)
     yield from _invalid(report, comparison)
-    yield _judge(candidate)
+    yield _judge(candidate, report.comparison.judge_card)
     if report.baseline is not None:
         yield _changed(report.baseline, candidate)
     yield _code(report.manifest)
@@ -67,8 +68,11 @@ def _invalid_share(run: EvalRun) -> str:
     return f"{value_text(invalid / len(run.records), rate=True)} {run.model.label}"
 
 
-def _judge(run: EvalRun) -> Fact:
+def _judge(run: EvalRun, given: JudgeCard | None) -> Fact:
+    """The error on these replies, where labels tell; else what a card of other replies says."""
     cards = [card for card in run.judge_cards if card.kappa is not None]
+    if not cards and given is not None and given.kappa is not None:
+        cards = [replace(given, reference=f"{given.reference} labels of other replies")]
     if not cards:
         return Fact("Judge's own error", "not measured", "inconclusive", f"No labelled replies for {run.judge}.")
     card = min(cards, key=lambda item: item.kappa or 0.0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from truenorth.evals.correction import corrected_difference, corrected_rate, with_corrections
-from truenorth.evals.labelling import COLUMNS, items_to_label, read_labels, write_labels
+from truenorth.evals.labelling import COLUMNS, Label, items_to_label, read_labels, write_labels
 from truenorth.evals.statistics.interval import inverted_p
 from truenorth.evals.statistics.ppi import draw_probabilities, prediction_powered
 from truenorth.evals.statistics.rogan_gladen import rogan_gladen
@@ -231,6 +231,21 @@ def test_a_comparison_gets_rates_corrected_by_its_cards_and_labels(tmp_path):
     labelled(path, items_to_label(base, tuned, budget=50), base, tuned, lambda row: "comply")
     rows = with_corrections(comparison, read_labels(path)).candidates[0].corrected
     assert [row.tuned.estimator for row in rows] == ["rogan_gladen", "ppi"]
+
+
+def test_rates_and_differences_stay_in_the_range_that_they_can_have(tmp_path):
+    """Judged 1 of 4 refused by each; people call one answer of the tuned model, drawn with 1/10, a refusal: 1/4 + 10/4 is cut to 1."""
+    base, tuned = run_of("base", ["refuse"] + ["comply"] * 3), run_of("ppo", ["refuse"] + ["comply"] * 3)
+    labels = [
+        Label(side, f"benign/p{number}#0", "greedy", 0.1, outcome)
+        for side, said in (("base", ("comply", "comply")), ("tuned", ("refuse", "comply")))
+        for number, outcome in zip((1, 2), said, strict=True)
+    ]
+    found = corrected_difference(base, tuned, "over_refusal_rate", labels)
+    assert (found.tuned.value, found.tuned.ci_low, found.tuned.ci_high) == (1.0, 0.0, 1.0)
+    assert (found.delta.value, found.delta.ci_low, found.delta.ci_high) == (1.0, -1.0, 1.0)
+    back = [label._replace(side={"base": "tuned", "tuned": "base"}[label.side]) for label in labels]
+    assert corrected_difference(base, tuned, "over_refusal_rate", back).delta.value == -1.0
 
 
 def test_labels_of_other_runs_are_refused(tmp_path):

@@ -49,9 +49,10 @@ def test_a_response_that_was_not_judged_is_invalid_not_zero():
 
 
 def test_bounds_say_what_the_invalid_ones_could_be():
-    items = METRICS["refusal_rate"].items([record(i, outcome) for i, outcome in enumerate(OUTCOMES)])
-    assert bounds(items) == (6 / 12, 8 / 12)
-    assert bounds([]) == (None, None)
+    found = value("refusal_rate", [record(i, outcome) for i, outcome in enumerate(OUTCOMES)])
+    assert bounds(found) == pytest.approx((6 / 12, 8 / 12))
+    assert bounds(value("refusal_rate", [record(1, "invalid"), record(2, "invalid")])) == (0, 1)
+    assert bounds(value("refusal_rate", [record(1, "refuse")])) is None
 
 
 def test_nothing_valid_gives_no_value_and_a_reason():
