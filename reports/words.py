@@ -132,14 +132,14 @@ def value_text(value: float | None, *, rate: bool) -> str:
     return f"{value * 100:.1f}%" if rate else number_text(value)
 
 
-def level_text(alpha: float) -> str:
-    """`95%`: the level of intervals at this alpha."""
 def bounds_text(result: MetricResult) -> str:
     """`80.0% to 84.0% whatever they are`: of a rate some of whose items have no verdict; empty for any other."""
     found = bounds(result)
     return f"{interval_text(*found, rate=True)} whatever they are" if found else ""
 
 
+def level_text(alpha: float) -> str:
+    """`95%`: the level of intervals at this alpha."""
     return f"{100 * (1 - alpha):g}%"
 
 
