@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,19 @@ from ...prompts.files import read_json, sha256_file
 MODEL_TYPES = ("mistral", "llama", "qwen2", "qwen3", "gemma")
 """Decoders whose logits are the plain output layer on the last hidden state."""
 
-_HUB_FILES = ["*.json", "model*.safetensors", "tokenizer.model*", "*.jinja", "merges.txt"]
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
+_HUB_FILES = ["*.json", "model*.safetensors", "tokenizer.model*", "spm.model", "sentencepiece*.model", "*.jinja", "merges.txt", "vocab.txt"]
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "spm.model", "sentencepiece.bpe.model",
+    "vocab.txt",
+)  # fmt: skip
 
 
-def find_model(name_or_path: str | Path) -> Path:
+def find_model(name_or_path: str | Path, check: Callable[[Path], dict[str, Any]] | None = None) -> Path:
     """The local folder of a model: the path itself, or the hub's files in the local cache (no pickles, no code).
+
+    Args:
+        name_or_path: folder or hub name.
+        check: says whether it may be loaded, `check_model` by default.
 
     Raises:
         InputError: no such folder, a model the hub doesn't have or doesn't give to this user, or one that may not be loaded.
@@ -33,7 +41,7 @@ def find_model(name_or_path: str | Path) -> Path:
             file=path,
             advice="Give a folder with config.json and *.safetensors, or a hub name like mistralai/Mistral-7B-Instruct-v0.2.",
         )
-    check_model(path)
+    (check or check_model)(path)
     return path
 
 
@@ -43,18 +51,57 @@ def check_model(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: otherwise.
     """
-    path = folder / "config.json"
-    config = read_json(path, "model config")
-    if not isinstance(config, dict):
-        raise InputError(f"a {type(config).__name__} where an object was expected", file=path)
+    config = _read_config(folder)
     if config.get("model_type") not in MODEL_TYPES:
         raise InputError(
-            f"model_type {config.get('model_type')!r:.80} is not supported", file=path, field="model_type",
+            f"model_type {config.get('model_type')!r:.80} is not supported", file=folder / "config.json", field="model_type",
             advice=f"Supported: {', '.join(MODEL_TYPES)}.",
         )  # fmt: skip
+    return _safe(folder, config)
+
+
+def check_classifier(folder: Path) -> dict[str, Any]:
+    """The folder's config, once it is known to be a sequence classifier that transformers itself implements, with safetensors weights.
+
+    Nothing but a score is read of such a model, so its architecture need not be one of `MODEL_TYPES`.
+
+    Raises:
+        InputError: otherwise.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES
+
+    config = _read_config(folder)
+    kind = config.get("model_type")
+    known = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES.get(kind) if isinstance(kind, str) else None
+    if known is None:
+        raise InputError(
+            f"model_type {kind!r:.80} is no sequence classifier of transformers", file=folder / "config.json", field="model_type",
+            advice="Code that comes with a model is not run. Give one that transformers itself implements.",
+        )  # fmt: skip
+    made = config.get("architectures") or [known]
+    if known not in made:
+        raise InputError(
+            f"{made!r:.80} has no score head that transformers knows; expected {known}", file=folder / "config.json", field="architectures",
+            advice="Give a sequence classifier with one label.",
+        )  # fmt: skip
+    return _safe(folder, config)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config = read_json(folder / "config.json", "model config")
+    if not isinstance(config, dict):
+        raise InputError(f"a {type(config).__name__} where an object was expected", file=folder / "config.json")
+    return config
+
+
+def _safe(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The config, once the weights beside it are neither quantised nor pickled."""
     if config.get("quantization_config"):
         raise InputError(
-            "the checkpoint is already quantised", file=path, field="quantization_config", advice="Use the original; set `quantization`."
+            "the checkpoint is already quantised",
+            file=folder / "config.json",
+            field="quantization_config",
+            advice="Use the original; set `quantization`.",
         )
     if not any(folder.glob("*.safetensors")):
         found = ", ".join(sorted(p.name for p in folder.glob("*.bin"))[:3])

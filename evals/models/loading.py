@@ -11,8 +11,8 @@ from ...prompts.errors import InputError
 from .quiet import quiet
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """The folder's tokenizer, its padding token set to one that is not EOS.
+def load_tokenizer(folder: Path, *, pads: bool = True) -> Any:
+    """The folder's tokenizer, its padding token set to one that is not EOS where `pads`.
 
     Raises:
         InputError: there is none, or it is malformed.
@@ -23,6 +23,8 @@ def load_tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # the library raises many types for one cause: files that are not a tokenizer
         raise InputError(f"the tokenizer can't be loaded: {_first_line(error)}", file=folder) from None
+    if not pads:
+        return tokenizer
     own = tokenizer.pad_token_id if tokenizer.pad_token_id != tokenizer.eos_token_id else None
     candidates = [id_ for id_ in (tokenizer.unk_token_id, own, tokenizer.bos_token_id) if id_ is not None]
     if not candidates or candidates[0] == tokenizer.eos_token_id:
@@ -44,8 +46,12 @@ def load_causal(folder: Path, dtype: str, quantization: str, attn_implementation
     return causal
 
 
-def load_weights(auto_class: Any, folder: Path, dtype: str, quantization: str, attn: str, device: str | torch.device, **extra: Any) -> Any:
+def load_weights(
+    auto_class: Any, folder: Path, dtype: str, quantization: str, attn: str | None, device: str | torch.device, **extra: Any
+) -> Any:
     """`auto_class.from_pretrained` without code, pickles or silently missing weights; arguments as `TransformersModel.load`.
+
+    `attn` None leaves the choice to transformers.
 
     Raises:
         InputError: the weights are damaged, incomplete, or don't fit the config.
@@ -76,8 +82,9 @@ def load_weights(auto_class: Any, folder: Path, dtype: str, quantization: str, a
 
 def check_vocabulary(folder: Path, tokenizer: Any, model: Any) -> None:
     """Raise InputError when the tokenizer makes ids that the model has no embedding for."""
-    if len(tokenizer) > model.config.vocab_size:
-        raise InputError(f"the tokenizer has {len(tokenizer)} tokens, the model {model.config.vocab_size}", file=folder)
+    known = model.config.get_text_config().vocab_size
+    if len(tokenizer) > known:
+        raise InputError(f"the tokenizer has {len(tokenizer)} tokens, the model {known}", file=folder)
 
 
 def _bitsandbytes(quantization: str, dtype: str) -> Any:
