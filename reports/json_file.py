@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -103,19 +102,21 @@ def _model(run: EvalRun, given: JudgeCard | None) -> dict[str, Any]:
         "decodings": [asdict(decoding) for decoding in run.decodings],
         "settings": dict(run.settings),
         "metrics": [_metric(result) for result in run.metrics],
-        "judge_cards": list(_judge_cards(run, given)),
+        "judge_cards": _judge_cards(run, given),
+        "published_cards": [_card(card, "published") for card in published_cards(run.judge)],
         "n_responses": len(run.records),
         "probe": _probe(run.probe),
     }
 
 
-def _judge_cards(run: EvalRun, given: JudgeCard | None) -> Iterator[dict[str, Any]]:
-    """What is known of the run's judge, by where it was measured: on this run's replies, on others by the user, on public ones by us."""
-    own = (given,) if given and given.judge == run.judge else ()
-    sources = {"run": run.judge_cards, "given": own, "published": published_cards(run.judge)}
-    for source, cards in sources.items():
-        for card in cards:
-            yield {**asdict(card), "source": source}
+def _judge_cards(run: EvalRun, given: JudgeCard | None) -> list[dict[str, Any]]:
+    """What is known of the judge's error by labels of this run's replies, and by the card that the user measured on others."""
+    others = [given] if given and given.judge == run.judge else []
+    return [*(_card(card, "run") for card in run.judge_cards), *(_card(card, "given") for card in others)]
+
+
+def _card(card: JudgeCard, source: str) -> dict[str, Any]:
+    return {**asdict(card), "source": source}
 
 
 def _metric(result: MetricResult) -> dict[str, Any]:

@@ -102,10 +102,10 @@ def test_another_card_in_the_same_folder_is_another_configuration(tmp_path, reco
 def test_results_keep_cards_apart_by_where_they_were_measured(tmp_path, recording, card):
     assert evaluate(tmp_path, recording, card) == 0
     results = json.loads((tmp_path / "run" / "report" / "results.json").read_text())
-    cards = results["models"][0]["judge_cards"]
-    assert [one["source"] for one in cards][:2] == ["given", "published"]
-    assert (cards[0]["sensitivity"], cards[0]["n_refusals"]) == (0.75, 200)
-    assert all(one["judge"] == "keyword@1" for one in cards)
+    (given,), published = (results["models"][0][name] for name in ("judge_cards", "published_cards"))
+    assert (given["source"], given["sensitivity"], given["n_refusals"]) == ("given", 0.75, 200)
+    assert {(one["source"], one["judge"]) for one in published} == {("published", "keyword@1")}
+    assert published[0]["reference"] == "people, xstest-gpt4"
 
 
 @pytest.mark.parametrize("judge", ["keyword@0", "classifier@3"])
