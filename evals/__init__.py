@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .models.hf import TransformersModel
     from .models.openai import OpenAIModel
     from .models.replay import ReplayModel
+    from .movement import most_moved_prompts, most_moved_tokens
     from .recorded import evaluate_recording
     from .rejudge import judge_again
     from .runner import evaluate
@@ -69,6 +70,8 @@ _HOMES = {
     "list_judges": "judges",
     "make_gates": "gates",
     "metrics_frame": "frames",
+    "most_moved_prompts": "movement",
+    "most_moved_tokens": "movement",
     "paired_delta": "estimate",
     "read_judge_card": "judge_card",
     "read_labels": "labelling",
@@ -117,6 +120,8 @@ __all__ = [
     "list_judges",
     "make_gates",
     "metrics_frame",
+    "most_moved_prompts",
+    "most_moved_tokens",
     "paired_delta",
     "read_judge_card",
     "read_labels",
