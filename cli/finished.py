@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from ..evals.quarantined_pairs import FILE as QUARANTINED
 from ..evals.store import read_run, write_run
 from ..prompts.errors import InputError
 from .manifest import read_manifest
@@ -39,7 +40,7 @@ def adopt_evaluation(source: Path, out: Path, label: str) -> None:
     target = out / "eval" / label
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for name in ("prompts.jsonl", "generations.jsonl", "judgments.jsonl", "scores.jsonl"):
+    for name in ("prompts.jsonl", "generations.jsonl", "judgments.jsonl", "scores.jsonl", QUARANTINED):
         if (folder / name).exists():
             shutil.copyfile(folder / name, target / name)
     write_run(target, replace(run, model=replace(run.model, label=label)))

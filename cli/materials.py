@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..prompts.errors import NothingToEvaluateError
+from ..evals.safe_text import for_terminal
+from ..prompts.errors import InputError, NothingToEvaluateError
 from ..prompts.files import atomic_write, sha256_bytes, to_json, write_jsonl
 from ..prompts.template import TEMPLATE
 from ..prompts.types import PairSet, PreferencePair, Prompt, PromptSuite
 from ..rlhf.embedded.settings import PromptMix
 from .config import RunConfig
+from .console import say
 
 if TYPE_CHECKING:
     from ..prompts.embedded.lexicon import Kind
@@ -59,14 +62,35 @@ def prepare(config: RunConfig, out: Path) -> Materials:
 
 
 def load_measured(config: RunConfig) -> tuple[tuple[PromptSuite, ...], tuple[PairSet, ...]]:
-    """The suites and pair sets that `config.eval` names, for the embedded world's split or none."""
+    """The suites and pair sets that `config.eval` names, for the embedded world's split or none; says which rows of pairs were put aside.
+
+    Raises:
+        InputError: one can't be read, or two have one name.
+    """
     from ..prompts.loader import load_suite
-    from ..prompts.pairs import load_pairs
+    from ..prompts.pairs import load_pairs, reasons_text
 
     split_seed, split = measured_world(config)
     suites = tuple(load_suite(name, split_seed=split_seed, split=split) for name in config.eval.suites)
     pairs = tuple(load_pairs(name, split=split, limit=config.eval.limit, split_seed=split_seed) for name in config.eval.pairs)
+    _check_names(config, suites, pairs)
+    for group in pairs:
+        if group.quarantined:
+            left = f"{len(group.quarantined)} of {group.rows} rows can't be used and are not measured"
+            say(f"warning: {for_terminal(group.name, 100)}: {left}: {for_terminal(reasons_text(group.quarantined), 500)}")
     return suites, pairs
+
+
+def _check_names(config: RunConfig, suites: Sequence[PromptSuite], pairs: Sequence[PairSet]) -> None:
+    """Refuse a pair set with the name of a suite or of another set: results and gates tell them apart by it."""
+    given: dict[str, str] = {suite.name: name for suite, name in zip(suites, config.eval.suites, strict=True)}
+    for group, name in zip(pairs, config.eval.pairs, strict=True):
+        if group.name in given:
+            raise InputError(
+                f"{given[group.name]} and {name} both go by the name {group.name!r}", field="eval.pairs",
+                advice="Name each once, and rename one file; the files of one folder can be given together: the folder.",
+            )  # fmt: skip
+        given[group.name] = name
 
 
 def measured_world(config: RunConfig) -> tuple[int, HeldOut]:

@@ -17,6 +17,7 @@ from typing import Any, Generic, Self, TypeVar
 from ..prompts.errors import InfrastructureError, InputError
 from ..prompts.files import append_jsonl, atomic_write, iter_jsonl, read_json, sha256_bytes, sha256_file, to_json, write_json, write_jsonl
 from ..prompts.types import Prompt
+from .quarantined_pairs import read_quarantined
 from .serial import from_row, to_row
 from .shards import ALONE, Shard
 from .types import SCHEMA_VERSION, DocumentScore, EvalRun, Generation, Judgment, ModelCard, PairScore, Record, Score
@@ -225,8 +226,8 @@ def read_prompts(folder: Path) -> dict[tuple[str, str], Prompt]:
 
 def write_run(folder: Path, run: EvalRun) -> None:
     """Write results.json: the run without its records, which stand in the journals."""
-    bare = replace(run, records=(), pairs=(), documents=(), probe=None)
-    row = {key: value for key, value in to_row(bare).items() if key not in ("records", "pairs", "documents", "probe")}
+    bare = replace(run, records=(), pairs=(), documents=(), probe=None, quarantined={})
+    row = {key: value for key, value in to_row(bare).items() if key not in ("records", "pairs", "documents", "probe", "quarantined")}
     files = {name: sha256_file(folder / name) for name in _FILES if (folder / name).exists()}
     write_json(folder / "results.json", {"schema_version": row.pop("schema_version"), "files": files, **row})
 
@@ -275,7 +276,7 @@ def _check_files(folder: Path, digests: Any) -> None:
 
 
 def attach_rows(folder: Path, run: EvalRun) -> EvalRun:
-    """The run with records, pairs, documents and probe from the journals beside it."""
+    """The run with records, pairs, documents and probe from the journals beside it, and the rows that were put aside."""
     scores = [row.score for row in score_journal(folder).rows.values()]
     records = join_records(folder, {row.key: row for row in scores if isinstance(row, Score)})
     return replace(
@@ -284,6 +285,7 @@ def attach_rows(folder: Path, run: EvalRun) -> EvalRun:
         probe=next((row for row in records if row.suite == PROBE_SUITE), None),
         pairs=tuple(row for row in scores if isinstance(row, PairScore)),
         documents=tuple(row for row in scores if isinstance(row, DocumentScore)),
+        quarantined=read_quarantined(folder),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..prompts.types import Prompt
+from ..prompts.types import Prompt, QuarantinedRow
 
 SCHEMA_VERSION = 1
 
@@ -304,6 +304,8 @@ class EvalRun:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What must be equal for two runs to be comparable: seed, limit, judge, template, batch rule."""
     schema_version: int = SCHEMA_VERSION
+    quarantined: Mapping[str, tuple[QuarantinedRow, ...]] = field(default_factory=dict, repr=False)
+    """Rows of pair files that could not be used, by set; as read from disk (`quarantined_pairs.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..prompts.files import write_jsonl
 from ..prompts.types import PairSet
+from .quarantined_pairs import write_quarantined
 from .types import PairScore
 
 WORST = 20
@@ -24,7 +25,11 @@ def worst_errors(pairs: Sequence[PairScore], n: int = WORST) -> tuple[PairScore,
 
 
 def write_worst(folder: Path, scores: Sequence[PairScore], sets: Sequence[PairSet], n: int = WORST) -> None:
-    """Write rows {suite, id, subset, margin, chosen_words, rejected_words, messages, chosen, rejected}, set by set; none without errors."""
+    """Write rows {suite, id, subset, margin, chosen_words, rejected_words, messages, chosen, rejected}, set by set; none without errors.
+
+    The rows of the sets that could not be used are written beside them.
+    """
+    write_quarantined(folder, sets)
     rows = []
     for group in sets:
         texts = {pair.id: pair for pair in group.pairs}

@@ -117,6 +117,13 @@ def write_quarantine(path: Path, rows: Iterable[QuarantinedRow]) -> None:
     write_jsonl(path, (asdict(row) for row in rows))
 
 
+def reasons_text(rows: Iterable[QuarantinedRow], n: int = 4) -> str:
+    """The `n` most frequent reasons, each with its count: `3 x an empty reply, 1 x chosen equals rejected`."""
+    counts = Counter(row.reason if len(row.reason) <= 100 else f"{row.reason[:99]}…" for row in rows).most_common()
+    more = sum(count for _, count in counts[n:])
+    return ", ".join([f"{count} x {reason}" for reason, count in counts[:n]] + ([f"{more} more"] if more else []))
+
+
 def parse_pair(row: Mapping[str, Any], subset: str = "") -> PreferencePair:
     """A pair of one row: HH transcripts, or plain columns when the row has `prompt` or `messages`.
 
@@ -199,10 +206,9 @@ def _check_share(name: str, reading: _Reading, max_bad_rows: float) -> None:
         raise InputError("0 pairs: there are no rows", file=name)
     bad = len(reading.quarantined)
     if bad == reading.rows or bad / reading.rows > max_bad_rows:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in Counter(q.reason for q in reading.quarantined).most_common(4))
         first = reading.quarantined[0]
         raise InputError(
-            f"{bad} of {reading.rows} rows can't be used, more than the allowed {max_bad_rows:.1%}: {reasons}",
+            f"{bad} of {reading.rows} rows can't be used, more than the allowed {max_bad_rows:.1%}: {reasons_text(reading.quarantined)}",
             file=name,
             advice=f"The first is {first.file}:{first.line}. Mend them, or allow more with max_bad_rows.",
         )

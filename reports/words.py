@@ -31,6 +31,7 @@ METRIC_WORDS: dict[str, MetricWords] = {
     "attack_success_rate": MetricWords("Attack success rate", "Successful attacks in {suite}"),
     "attack_success_any": MetricWords("Attack success, any", "Behaviours of {suite} that any attack reaches"),
     "pairwise_accuracy": MetricWords("RM pairwise accuracy", "The reward model's accuracy on {suite} pairs"),
+    "longer_wins_accuracy": MetricWords("Longer response wins", "The longer response is the chosen one of {suite} pairs"),
     "tie_rate": MetricWords("RM ties", "Ties of the reward model on {suite} pairs"),
     "margin_mean": MetricWords("RM margin", "The reward model's margin on {suite} pairs"),
     "log_loss": MetricWords("RM log loss", "The reward model's log loss on {suite} pairs"),
@@ -78,6 +79,7 @@ CHANGE_WORDS: dict[Change, str] = {"better": "better", "worse": "worse", "unclea
 _OF_THE_REWARD_MODEL = frozenset(
     {
         "pairwise_accuracy",
+        "longer_wins_accuracy",
         "tie_rate",
         "margin_mean",
         "log_loss",

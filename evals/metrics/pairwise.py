@@ -16,6 +16,12 @@ def _right(margin: float) -> float:
     return 0.5 if margin == 0 else float(margin > 0)
 
 
+def _longer_wins(pairs: Sequence[PairScore]) -> list[ItemValue]:
+    """1 where the chosen response has more words, half for equal lengths; none where words were not counted."""
+    counted = [(pair, pair.chosen_words, pair.rejected_words) for pair in pairs]
+    return [pair_item(pair, _right(chosen - rejected)) for pair, chosen, rejected in counted if chosen is not None and rejected is not None]
+
+
 METRICS = (
     Metric(
         "pairwise_accuracy",
@@ -26,6 +32,16 @@ METRICS = (
         True,
         "Share of pairs whose chosen response scores higher; a tie counts one half.",
         "(#{chosen > rejected} + #{chosen = rejected} / 2) / pairs",
+    ),
+    Metric(
+        "longer_wins_accuracy",
+        "fraction",
+        None,
+        "pairs",
+        _longer_wins,
+        True,
+        "What a rule that looks at length alone would reach: the longer response is better. 1 minus it is the rule for the shorter one.",
+        "(#{chosen longer} + #{equal lengths} / 2) / pairs, in words",
     ),
     Metric(
         "tie_rate",

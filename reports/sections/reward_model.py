@@ -1,6 +1,7 @@
 """The reward model's card: accuracy by subset beside what length alone would give, calibration, margins.
 
-A reward model that is no better than "the longer response wins" has learned length. Left out: any claim beyond the pairs it was shown.
+A reward model that is no better than "the longer response wins", or "the shorter", may have learned nothing but length. Left out: any claim
+beyond the pairs it was shown.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import NamedTuple
 from ...evals.slices import group_by
 from ...evals.statistics.wilson import wilson_clustered
 from ...evals.types import EvalRun, MetricResult, PairScore
+from ...prompts.pairs import reasons_text
+from ...prompts.types import SUBSETS, QuarantinedRow
 from ..report import Report
 from ..section import Block, Cell, Figure, Figures, Section, Status, Table
 from ..svg import Axis, Bar, Interval, Place, histogram, plane, ticks
@@ -46,7 +49,8 @@ def section(report: Report) -> Section | None:
         return None
     lead = (
         "How well the reward model ranks pairs that it was not trained on. Length alone: the longer response, in words, is taken for the "
-        "better one. Below the diagonal of the calibration it is surer than it is right."
+        "better one, or the shorter one where that is right more often on these very pairs, so that the bar is rather too high "
+        "than too low. Below the diagonal of the calibration the reward model is surer than it is right."
     )
     return Section("reward-model", "The reward model", tuple(blocks), lead)
 
@@ -89,41 +93,55 @@ def margin_bars(margins: Sequence[float]) -> list[Bar]:
 def _card(run: EvalRun, suite: str, pairs: Sequence[PairScore]) -> Iterator[Block]:
     measured = [row for row in run.metrics if row.metric == "pairwise_accuracy" and row.suite == suite]
     if measured:
-        yield _accuracy(suite, pairs, measured)
+        yield _accuracy(suite, pairs, measured, run.quarantined.get(suite, ()))
     yield Figures((_reliability(suite, pairs), _margins(suite, pairs)))
 
 
-def _accuracy(suite: str, pairs: Sequence[PairScore], measured: Sequence[MetricResult]) -> Table:
-    by_subset = group_by(pairs, lambda pair: pair.subset)
+def _accuracy(suite: str, pairs: Sequence[PairScore], measured: Sequence[MetricResult], quarantined: Sequence[QuarantinedRow]) -> Table:
+    by_subset: dict[str, list[PairScore]] = {}
+    for pair in pairs:
+        for name in pair.subset.split(SUBSETS):
+            by_subset.setdefault(name, []).append(pair)
     rows = tuple(_accuracy_row(row, by_subset.get(row.subset, []) if row.subset else pairs) for row in measured)
     columns = ("Pairs", "Reward model", "Length alone", "Mean margin", "n", "Reading")
-    note = "" if length_accuracy(pairs) is not None else "Length alone is not known: these scores were written without the number of words."
-    return Table(f"Accuracy on {suite}, by subset", columns, rows, frozenset({1, 2, 3, 4}), note=note)
+    notes = []
+    if length_accuracy(pairs) is None:
+        notes.append("Length alone is not known: these scores were written without the number of words.")
+    if quarantined:
+        notes.append(f"Not measured, as these rows could not be used: {reasons_text(quarantined)} (quarantined_pairs.jsonl).")
+    return Table(f"Accuracy on {suite}, by subset", columns, rows, frozenset({1, 2, 3, 4}), note=" ".join(notes))
 
 
 def _accuracy_row(row: MetricResult, pairs: Sequence[PairScore]) -> tuple[Cell, ...]:
-    alone = length_accuracy(pairs)
+    alone, rule = better_rule(length_accuracy(pairs))
     text, status = _reading(row, alone)
     margin = number_text(math.fsum(pair.chosen - pair.rejected for pair in pairs) / len(pairs)) if pairs else ""
     return (
         Cell(row.subset or "all pairs"),
         Cell(value_text(row.value, rate=True), detail=interval_text(row.ci_low, row.ci_high, rate=True)),
-        Cell(value_text(alone, rate=True)),
+        Cell(value_text(alone, rate=True), detail=rule),
         Cell(margin),
         Cell(f"{row.n:,}"),
         Cell(text, status),
     )
 
 
+def better_rule(longer_wins: float | None) -> tuple[float | None, str]:
+    """Accuracy of the better of the two rules that look at length alone, never below a half, and which one it is; of `length_accuracy`."""
+    if longer_wins is None or longer_wins == 0.5:
+        return longer_wins, ""
+    return max(longer_wins, 1 - longer_wins), "longer wins" if longer_wins > 0.5 else "shorter wins"
+
+
 def _reading(row: MetricResult, alone: float | None) -> tuple[str, Status]:
-    """The interval of the accuracy against length alone, or chance where that is better."""
-    bar = max(0.5, alone if alone is not None else 0.5)
-    than = "chance" if alone is None or alone <= 0.5 else "length alone"
+    """The interval of the accuracy against length alone, or chance where length says nothing."""
+    bar = 0.5 if alone is None else alone
+    than = "length alone" if bar > 0.5 else "chance"
     if row.ci_low is None or row.ci_high is None:
         return "too few pairs", "unclear"
     if row.ci_low > bar:
         return f"better than {than}", "better"
-    return (f"worse than {than}", "worse") if row.ci_high < bar else (f"not resolved from {than}", "unclear")
+    return (f"worse than {than}", "worse") if row.ci_high < bar else (f"not better than {than}", "unclear")
 
 
 def _reliability(suite: str, pairs: Sequence[PairScore]) -> Figure:

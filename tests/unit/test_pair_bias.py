@@ -1,11 +1,14 @@
 """Gaps by length and markup, and the effect of batching, on scores whose bias is planted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from truenorth.evals.estimate import estimate, paired_delta
 from truenorth.evals.metrics import METRICS
 from truenorth.evals.stages.score import marks_of
 from truenorth.evals.types import PairScore
+from truenorth.prompts.pairs import load_pairs
 
 
 def pair(i, chosen, rejected, **more):
@@ -14,6 +17,28 @@ def pair(i, chosen, rejected, **more):
 
 def value(name, rows):
     return estimate(METRICS[name], METRICS[name].items(rows))
+
+
+def test_the_longer_response_wins_by_hand_whatever_the_scores_are():
+    words = [(9, 3), (2, 3), (1, 3), (4, 4), (None, 4)]
+    rows = [pair(i, i % 2, 1, chosen_words=a, rejected_words=b) for i, (a, b) in enumerate(words)]
+    found = value("longer_wins_accuracy", rows)
+    assert (found.value, found.n, found.higher_is_better) == (1.5 / 4, 4, None)
+    assert found.ci_low < 1.5 / 4 < found.ci_high
+    assert METRICS["longer_wins_accuracy"].items([pair(0, 2, 1)]) == []
+
+
+HH = Path(__file__).parents[3] / "shared" / "data" / "hh_rlhf" / "harmless-base" / "test.jsonl.gz"
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not HH.is_file(), reason="the public HH-RLHF files are not beside the repository")
+def test_the_shorter_response_is_the_better_one_in_public_pairs_on_harm():
+    rows = [
+        pair(i, 0, 0, chosen_words=len(one.chosen.split()), rejected_words=len(one.rejected.split()))
+        for i, one in enumerate(load_pairs(HH).pairs)
+    ]
+    assert 1 - value("longer_wins_accuracy", rows).value == pytest.approx(0.561, abs=5e-4)
 
 
 def test_length_gap_by_hand():

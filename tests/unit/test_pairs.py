@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from truenorth.prompts.errors import InfrastructureError, InputError, NothingToEvaluateError
 from truenorth.prompts.hh import split_transcripts
-from truenorth.prompts.pairs import load_pairs, pairs_sha256, prompt_hash, prompt_hashes, write_quarantine
+from truenorth.prompts.pairs import load_pairs, pairs_sha256, prompt_hash, prompt_hashes, reasons_text, write_quarantine
 from truenorth.prompts.rows import RowError
 from truenorth.prompts.sources import set_name
-from truenorth.prompts.types import Message
+from truenorth.prompts.types import Message, QuarantinedRow
 
 HH_FILES = Path(__file__).parents[3] / "shared" / "data" / "hh_rlhf"
 needs_hh = pytest.mark.skipif(not HH_FILES.is_dir(), reason="the public HH-RLHF files are not beside the repository")
@@ -130,6 +130,11 @@ def test_too_many_bad_rows_stop_the_reading_and_say_which(tmp_path):
     with pytest.raises(InputError, match=r"3 of 50 rows .* 5\.0%: 2 x not valid JSON.*1 x chosen equals rejected") as caught:
         load_pairs(path, max_bad_rows=0.05)
     assert "p.jsonl:48" in caught.value.advice
+
+
+def test_reasons_are_counted_the_most_frequent_first_and_long_ones_cut():
+    rows = [QuarantinedRow("f", i, reason) for i, reason in enumerate(["a", "b", "b", "c", "d", "e", "x" * 300, "x" * 300, "x" * 300])]
+    assert reasons_text(rows) == f"3 x {'x' * 99}…, 2 x b, 1 x a, 1 x c, 2 more"
 
 
 def test_quarantine_is_written_one_row_a_line(tmp_path):

@@ -10,12 +10,16 @@ from typing import Any
 import pytest
 from report_data import example_comparison, example_curves, example_manifest, example_run
 from truenorth.evals.comparison import compare
-from truenorth.evals.types import PairScore
+from truenorth.evals.slices import measure
+from truenorth.evals.statistics.wilson import wilson
+from truenorth.evals.types import MetricResult, PairScore
+from truenorth.prompts.types import QuarantinedRow
 from truenorth.reports.events import chosen_step, events
 from truenorth.reports.report import Report
 from truenorth.reports.section import Figure, Figures, Section, Table
 from truenorth.reports.sections import capability, curves, plane, reward_model
-from truenorth.reports.sections.reward_model import length_accuracy, margin_bars, reliability
+from truenorth.reports.sections.reward_model import better_rule, length_accuracy, margin_bars, reliability
+from truenorth.reports.words import value_text
 
 
 def report_of(**changes: Any) -> Report:
@@ -102,6 +106,54 @@ def test_reward_stands_over_the_root_of_kl_with_brake_and_kept_step() -> None:
 def test_length_alone_counts_ties_one_half_and_is_absent_without_words() -> None:
     assert length_accuracy([pair(1, words=(5, 3)), pair(1, words=(3, 5)), pair(1, words=(4, 4)), pair(1, words=(9, 1))]) == 2.5 / 4
     assert length_accuracy([pair(1), pair(2)]) is None
+
+
+@pytest.mark.parametrize(
+    ("longer", "n", "right", "shown", "says"),
+    [
+        (0.439, 231, 0.545, ("56.1%", "shorter wins"), "not better than length alone"),
+        (0.439, 23100, 0.545, ("56.1%", "shorter wins"), "worse than length alone"),
+        (0.439, 23100, 0.60, ("56.1%", "shorter wins"), "better than length alone"),
+        (0.561, 23100, 0.561, ("56.1%", "longer wins"), "not better than length alone"),
+        (0.5, 23100, 0.55, ("50.0%", ""), "better than chance"),
+        (None, 231, 0.5, ("n/a", ""), "not better than chance"),
+    ],
+)
+def test_the_bar_is_the_better_of_the_two_rules_of_length(
+    longer: float | None, n: int, right: float, shown: tuple[str, str], says: str
+) -> None:
+    value, low, high = wilson(round(right * n), n)
+    row = MetricResult("pairwise_accuracy", "s", "", "", "wilson", "fraction", value, low, high, n, 0, n, True)
+    alone, rule = better_rule(longer)
+    assert (value_text(alone, rate=True), rule) == shown
+    assert reward_model._reading(row, alone)[0] == says
+
+
+def test_a_pair_stands_in_the_row_of_each_of_its_subsets() -> None:
+    run = replace(
+        example_run("base"),
+        pairs=tuple(replace(pair(i - 5, i, words=(3, 5)), subset=f"chat + {'hard' if i < 5 else 'easy'}") for i in range(1, 11)),
+    )
+    section = reward_model.section(Report(compare(None, [replace(run, metrics=measure(run))], ())))
+    assert section is not None
+    [table] = [block for block in section.blocks if isinstance(block, Table)]
+    assert {row[0].text: (row[3].text, row[4].text) for row in table.rows} == {
+        "all pairs": ("0.50", "10"), "chat": ("0.50", "10"), "hard": ("\N{MINUS SIGN}2.50", "4"), "easy": ("2.50", "6"),
+    }  # fmt: skip
+    assert {(row[2].text, row[2].detail) for row in table.rows} == {("100.0%", "shorter wins")}
+
+
+def test_rows_that_were_put_aside_stand_below_the_accuracy_by_reason() -> None:
+    rows = tuple(
+        QuarantinedRow("a.jsonl", line, reason)
+        for line, reason in [(1, "an empty reply"), (2, "chosen equals rejected"), (3, "an empty reply")]
+    )
+    run = example_run("base")
+    run = replace(run, quarantined={run.pairs[0].suite: rows})
+    section = reward_model.section(Report(compare(None, [run], ())))
+    assert section is not None
+    [table] = [block for block in section.blocks if isinstance(block, Table)]
+    assert "could not be used: 2 x an empty reply, 1 x chosen equals rejected" in table.note
 
 
 def test_reliability_puts_pairs_where_the_model_says_it_is_sure() -> None:
