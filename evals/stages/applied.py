@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ...prompts.errors import InfrastructureError
 from ..models.base import ScoresKL
 from ..types import Decoding
@@ -16,12 +18,13 @@ def refuse_idle_adapter(job: Job) -> None:
     Raises:
         InfrastructureError: KL is exactly 0 on every token.
     """
+    model: Any = job.model  # two roles at once: it answers and compares distributions
     if job.adapter is None or not isinstance(job.model, ScoresKL):
         return
     prompts = list({ask.prompt.id: ask.prompt for ask in job.plan}.values())[:PROMPTS]
-    drawn = job.model.generate(prompts, Decoding("greedy", 0.0, TOKENS), adapter=job.adapter, seed=job.config.seed)
+    drawn = model.generate(prompts, Decoding("greedy", 0.0, TOKENS), adapter=job.adapter, seed=job.config.seed)
     items = [(row.prompt_tokens, row.response_tokens) for row in drawn if row.prompt_tokens and row.response_tokens]
-    if items and all(kl.exact == 0 for kl in job.model.sequence_kl(items, adapter=job.adapter)):
+    if items and all(kl.exact == 0 for kl in model.sequence_kl(items, adapter=job.adapter)):
         raise InfrastructureError(
             f"adapter {job.adapter!r} was not applied, or does nothing: KL to its base is exactly 0 on {len(items)} responses\n"
             "Look whether its layers are the model's, and whether it was trained."
