@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,12 @@ def make_subject(
     seed: int | None = None,
     dtype: str | None = None,
     quantization: str = "none",
+    keep_suites: bool = False,
 ) -> Subject:
     """What is measured; what isn't given is taken from the embedded profile for `tiny`, else from `EvalConfig`.
+
+    Without `suites` the usual ones are asked, unless pairs or capability tasks are given and nothing else needs responses; with
+    `keep_suites` they are kept even then, for a caller who picks what to measure.
 
     Raises:
         InputError: options that exclude or need each other, or a value out of range.
@@ -58,6 +62,9 @@ def make_subject(
     config = load_config("tiny") if model == "tiny" else RunConfig(model=_model_settings(model, dtype, quantization))
     settings = config.eval.model_dump(mode="json") | {"gates": [], "pairs": list(pairs), "capability": list(capability)}
     settings |= load_gates(gates) if gates else {}
+    answered = keep_suites or checkpoints or independent_reward_model or comparer or _read_responses(settings["gates"])
+    if (pairs or capability) and not answered:
+        settings["suites"] = []
     given = {"suites": list(suites), "judge": judge, "limit": limit, "seed": seed}
     given |= {"independent_reward_model": independent_reward_model or None, "comparer": comparer or None}
     given |= {"judge_card": str(judge_card) if judge_card else None}
@@ -70,6 +77,13 @@ def make_subject(
         suites_given=bool(suites), checkpoints=checkpoint_labels(checkpoints, adapters),
         **_compared(Recording(tuple(replay), recorded_model, expected) if replay else None, baseline),
     )  # fmt: skip
+
+
+def _read_responses(gates: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a gate is on a metric of responses; one on an unknown metric is, too, until it is refused."""
+    from ..evals.metrics import METRICS
+
+    return any(gate["metric"] not in METRICS or METRICS[gate["metric"]].source in ("records", "both") for gate in gates)
 
 
 def _compared(replay: Recording | None, baseline: Sequence[str]) -> dict[str, Any]:

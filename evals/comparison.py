@@ -83,7 +83,10 @@ def verdict_of(decisions: Iterable[GateDecision]) -> Verdict:
 def _checks(
     baseline: EvalRun | None, run: EvalRun, found: Sequence[str], max_invalid_share: float, require_probe: bool
 ) -> tuple[GateDecision, ...]:
-    checks = [check_invalid([run] if baseline is None else [baseline, run], max_invalid_share), check_adapter(baseline, run)]
+    """Those on responses are left out where none was asked for: pairs and documents alone were measured."""
+    runs = [run] if baseline is None else [baseline, run]
+    answered = any(one.records for one in runs)
+    checks = [check_invalid(runs, max_invalid_share), check_adapter(baseline, run)] if answered else []
     if require_probe:
         checks.append(check_probe(run))
     if baseline is not None:

@@ -32,7 +32,9 @@ def _decoding(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
 @click.option("--replay", type=FOLDER, multiple=True, metavar="FILE", help="Recorded responses (.jsonl, .csv, .json), no model. Repeats.")
 @click.option("--recorded-model", default="", metavar="NAME", help="Of a recording of several models: the one to measure.")
 @click.option("--expected", type=click.Choice(["refuse", "comply"]), help="Of recorded requests: what a good answer does.")
-@click.option("--suite", "suites", multiple=True, metavar="S", help="Suite: a name, a folder or a file. Repeats.")
+@click.option(
+    "--suite", "suites", multiple=True, metavar="S", help="Suite: a name, a folder or a file. Repeats. See below for the default."
+)
 @click.option("--pairs", multiple=True, metavar="FILE|NAME", help="Preference pairs that the reward model ranks. Repeats.")
 @click.option("--capability", multiple=True, metavar="TASK", help="lm-eval task, or its YAML file. Repeats.")
 @click.option("--baseline", multiple=True, metavar="M|RUN|FILE", help="To compare with: a model, a finished run, or another recording.")
@@ -50,6 +52,9 @@ def _decoding(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
 @json_option
 def command(out: Path, as_json: bool, **options: Any) -> int:
     """Measure a model: refusal, over-refusal, KL, reward, capability.
+
+    Without --suite: harmful, benign and borderline; none with --pairs or --capability, unless a gate, --checkpoint, --comparer or
+    --independent-reward-model needs responses.
 
     With --adapter the model itself is the baseline. Without any baseline only absolute gates apply. Several processes share the work when
     torchrun starts them: torchrun --nproc-per-node 8 -m truenorth.cli.main eval ...; the first one writes the files and the verdict.
