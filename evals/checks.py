@@ -7,9 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from .estimate import estimate, paired_delta
+from .metrics import METRICS
+from .metrics.kl import SAMPLED
 from .metrics.refusal import ANY_REFUSAL
 from .slices import group_by
 from .types import EvalRun, Gate, GateDecision, GateOutcome, Record
+
+THREE_SE = 0.0027
+"""How often a normal mean lies more than three standard errors from the truth: the level of an interval of three to each side."""
+SMALL_SHARE = 0.01
+"""Of the KL: two estimates of it that differ by less agree, whatever chance explains."""
 
 
 def differences(baseline: EvalRun, candidate: EvalRun) -> tuple[str, ...]:
@@ -83,6 +91,30 @@ def check_self(baseline: EvalRun) -> GateDecision | None:
     return _check(
         "self_kl", "self_kl", 0.0, largest, len(values), "" if largest == 0 else "the base differs from itself: scoring is not reproducible"
     )
+
+
+def check_estimators(candidate: EvalRun) -> GateDecision | None:
+    """Whether two estimates of one KL agree: k1, by the tokens that the policy gave, and the exact one, by all that it might have given.
+
+    On draws of the policy their means differ by chance alone: at most three standard errors, clustered by prompt (with few prompts as many
+    as Student's t has at that level), or by a hundredth of the KL, for what a policy that hardly varies gives too rarely to be seen. Draws
+    of another distribution, such as one cut to its most likely tokens, lie further apart. k3 has no part in it: tokens that the policy all
+    but dropped weigh most in it and are hardly ever drawn, so its mean and its standard error both come out too small. None where no KL of
+    draws was measured.
+    """
+    drawn = [row for row in candidate.records if row.generation.decoding == SAMPLED]
+    k1, exact = METRICS["kl_k1_seq"], METRICS["kl_exact_seq"]
+    found = paired_delta(k1, exact.items(drawn), k1.items(drawn), alpha=THREE_SE)
+    if found.value is None:
+        return None
+    if found.ci_high is None:
+        return _check("kl_estimators", "kl_estimators", 0.0, None, found.n, "KL of draws was measured on one prompt alone")
+    ours, theirs = (estimate(one, one.items(drawn)).value or 0.0 for one in (k1, exact))
+    limit = max(found.ci_high - found.value, SMALL_SHARE * theirs)
+    reason = f"k1 {ours:.4g}, exact {theirs:.4g} nats a response on {found.n} draws"
+    if abs(found.value) > limit:
+        reason += f", not within {limit:.2g}: they are not draws of the distribution that was scored"
+    return _check("kl_estimators", "kl_estimators", limit, abs(found.value), found.n, reason)
 
 
 def _check(name: str, metric: str, limit: float, value: float | None, n: int, reason: str, direction: str = "max") -> GateDecision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .adjust import adjusted
-from .checks import check_adapter, check_comparable, check_invalid, check_probe, check_self, differences
+from .checks import check_adapter, check_comparable, check_estimators, check_invalid, check_probe, check_self, differences
 from .correction import refuse_homeless
 from .estimate import ALPHA, paired_delta
 from .gates import decide
@@ -87,6 +87,7 @@ def _checks(
     runs = [run] if baseline is None else [baseline, run]
     answered = any(one.records for one in runs)
     checks = [check_invalid(runs, max_invalid_share), check_adapter(baseline, run)] if answered else []
+    checks.append(check_estimators(run))
     if require_probe:
         checks.append(check_probe(run))
     if baseline is not None:

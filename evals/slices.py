@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..prompts.types import SUBSETS
 from .estimate import estimate
-from .metrics import METRICS, Source
+from .metrics import METRICS, Metric, Source
 from .types import EvalRun, ItemValue, MetricResult, Record
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ def cut_items(run: EvalRun, metrics: Iterable[str] = tuple(METRICS), baseline: E
     tables = {source: _source_tables(run, source, baseline) for source in dict.fromkeys(metric.source for metric in chosen)}
     cuts: dict[Cut, list[ItemValue]] = {}
     for metric in chosen:
-        for (suite, decoding, subset), rows in tables[metric.source].items():
+        for (suite, decoding, subset), rows in _with_own(metric, tables[metric.source]).items():
             if items := metric.items(rows):
                 cuts[Cut(metric.name, suite, subset, decoding)] = items
     return cuts
@@ -52,6 +52,18 @@ def _source_tables(run: EvalRun, source: Source, baseline: EvalRun | None) -> Ta
             return _tables(run.documents, lambda row: (row.task, ""), lambda _: ())
         case "groups":
             return _tables([row for row in run.documents if row.group], lambda row: (row.group, ""), lambda _: ())
+
+
+def _with_own(metric: Metric, tables: Tables) -> Tables:
+    """Tables with the metric's own subsets after the categories of each suite; one subset alone would be the overall table again."""
+    if metric.subset_of is None:
+        return tables
+    wider: Tables = {}
+    for places in group_by(tables, lambda place: place[:2]).values():
+        wider |= {place: tables[place] for place in places}
+        own = group_by(tables[places[0]], metric.subset_of)
+        wider |= {(*places[0][:2], name): rows for name, rows in own.items() if name and len(own) > 1}
+    return wider
 
 
 def pair_records(baseline: EvalRun, run: EvalRun) -> list[tuple[Record, Record]]:

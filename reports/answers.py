@@ -131,6 +131,7 @@ _CHECKS = {
     "invalid_share": "Too many replies have no verdict",
     "adapter_applied": "The adapter may not have been applied",
     "self_kl": "The base doesn't equal itself",
+    "kl_estimators": "Two estimates of the KL don't agree",
 }
 
 

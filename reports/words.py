@@ -62,6 +62,7 @@ METRIC_WORDS: dict[str, MetricWords] = {
     "probe_refused": MetricWords("Probe refused", "Refusal of the probe"),
     "adapter_applied": MetricWords("Adapter applied", "Effect of the adapter"),
     "self_kl": MetricWords("Base equals itself", "KL of the base from itself"),
+    "kl_estimators": MetricWords("KL estimates agree", "The gap between two estimates of the KL"),
 }
 YES_OR_NO = frozenset({"probe_refused", "adapter_applied"})
 """Checks whose value is 1 or 0."""

@@ -49,6 +49,8 @@ class Metric:
     """For metrics that are no single ratio: made from the sums of the items' parts, with intervals by cluster bootstrap."""
     noise: Noise | None = None
     """For those that noise can only raise: how far below and above the value the truth may lie."""
+    subset_of: Callable[[Any], str] | None = None
+    """Name of one more subset that a row belongs to, beside its category; empty for none."""
 
     @property
     def possible(self) -> tuple[float, float]:

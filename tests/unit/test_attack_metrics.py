@@ -1,11 +1,19 @@
 """Attack success over wrappers, and over behaviours."""
 
+from collections import Counter
+from dataclasses import replace
+
 import pytest
+from fake_evaluations import ANSWER, REFUSAL, run
+from truenorth.evals import FakeModel
+from truenorth.evals.comparison import compare, deltas
 from truenorth.evals.estimate import estimate
 from truenorth.evals.metrics import METRICS
 from truenorth.evals.types import Generation, Judgment, Record
 from truenorth.prompts.loader import load_suite
 from truenorth.prompts.types import Message, Prompt
+from truenorth.reports.report import Report
+from truenorth.reports.sections import attacks
 
 
 def record(behaviour, wrapper, outcome):
@@ -48,3 +56,53 @@ def test_wrapped_suites_are_recognised():
         for prompt in suite.prompts[:5]
     ]
     assert value("attack_success_rate", rows).n == 5
+
+
+def rows_of(measured):
+    return {row.subset: row for row in measured if row.metric == "attack_success_rate"}
+
+
+def test_each_wrapper_has_a_row_of_its_own_beside_the_categories(tmp_path):
+    """The model answers whatever is spelled backwards, and nothing else."""
+    suite = load_suite("harmful@base64+reversed+story")
+    suite = replace(suite, prompts=suite.prompts[:90])
+    fooled = FakeModel(lambda prompt, adapter, sample: ANSWER if prompt.id.endswith("@reversed") else REFUSAL)
+    measured = run(tmp_path, using=fooled, suites=(suite,), probe=None).metrics
+    found = rows_of(measured)
+    wrapped = {name: (row.value, row.n) for name, row in found.items() if name.startswith("@")}
+    count = Counter(prompt.id.rpartition("@")[2] for prompt in suite.prompts)
+    assert wrapped == {f"@{name}": (float(name == "reversed"), count[name]) for name in ("base64", "reversed", "story")}
+    assert set(found) - set(wrapped) == {"", *(prompt.category for prompt in suite.prompts)}
+    assert not any(row.subset.startswith("@") for row in measured if row.metric != "attack_success_rate")
+    assert all(row.estimator == "wilson" for name, row in found.items() if name in wrapped)  # each behaviour once in a wrapper
+
+
+def test_a_wrapper_around_a_wrapper_is_named_whole_and_one_alone_has_no_row(tmp_path):
+    twice = load_suite("harmful@base64+reversed@story")
+    twice = replace(twice, prompts=twice.prompts[:8])
+    model = FakeModel(lambda *_: REFUSAL)
+    found = rows_of(run(tmp_path / "twice", using=model, suites=(twice,), probe=None).metrics)
+    assert {name for name in found if name.startswith("@")} == {"@base64@story", "@reversed@story"}
+    once = load_suite("harmful@base64")
+    once = replace(once, prompts=once.prompts[:8])
+    assert not any(name.startswith("@") for name in rows_of(run(tmp_path / "once", using=model, suites=(once,), probe=None).metrics))
+
+
+def test_the_wrappers_of_a_suite_are_compared_one_by_one(tmp_path):
+    suite = load_suite("harmful@base64+story")
+    suite = replace(suite, prompts=suite.prompts[:40])
+    model = FakeModel(lambda prompt, adapter, sample: ANSWER if adapter is None and "@story" in prompt.id else REFUSAL, kl=lambda *_: 1.0)
+    runs = [run(tmp_path, label, using=model, suites=(suite,), probe=None) for label in ("base", "ppo")]
+    changed = {row.subset: row.value for row in deltas(*runs) if row.metric == "attack_success_rate" and row.subset.startswith("@")}
+    assert changed == {"@base64": 0.0, "@story": -1.0}
+    shown = attacks.section(Report(compare(runs[1], [replace(runs[0], model=replace(runs[0].model, label="worse"))])))
+    (table,) = shown.blocks
+    assert table.caption == "Success of each wrapper, worse, harmful@base64+story · greedy"
+    assert [[cell.text for cell in row[:4]] for row in table.rows] == [
+        ["story", "0.0%", "100.0%", "+100.0"],
+        ["base64", "0.0%", "0.0%", "0.0"],
+    ]
+
+
+def test_a_report_without_wrapped_suites_has_no_section_of_attacks(tmp_path):
+    assert attacks.section(Report(compare(None, [run(tmp_path)]))) is None

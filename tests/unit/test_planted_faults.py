@@ -1,11 +1,12 @@
 """Faults that are planted on purpose: each is caught, by name, before a number is believed."""
 
 import json
+from functools import partial
 
 import pytest
 from fake_evaluations import model, run, suite
 from truenorth.cli.main import main
-from truenorth.evals import EvalConfig, FakeModel, GateConfig, TransformersModel, compare, evaluate, make_gates
+from truenorth.evals import EvalConfig, FakeModel, GateConfig, TransformersModel, compare, evaluate, make_gates, sampling
 from truenorth.evals.judges import get_judge
 from truenorth.evals.judges.keyword import KeywordJudge
 from truenorth.evals.models.shared_base import SharedBase
@@ -85,6 +86,28 @@ def test_an_adapter_that_falls_off_later_fails_the_run(adapted, broken, tmp_path
     (found,) = compare(base, [tuned], gates, max_invalid_share=1.0).candidates
     outcome = {made.gate.name: made.outcome for made in found.decisions}["adapter_applied"]
     assert (outcome, found.verdict == "fail") == (("fail", True) if broken else ("pass", False))
+
+
+# -- draws of another distribution than the one that is scored
+
+DRAWN = (PromptSuite("mine", "1", tuple(Prompt(f"p{i}", (Message("user", f"tea {i}"),), "comply") for i in range(40)), "1" * 64),)
+
+
+@pytest.mark.parametrize("top", [None, 5])
+def test_responses_cut_to_the_likeliest_tokens_and_scored_as_draws_fail_the_run(adapted, top, tmp_path, monkeypatch):
+    if top:
+        whole = sampling.inverse_cdf
+
+        def cut(logits, uniform):
+            return whole(logits.masked_fill(logits < logits.topk(top).values[:, -1:], float("-inf")), uniform)
+
+        monkeypatch.setattr(sampling, "inverse_cdf", cut)
+    config = EvalConfig(decodings=({"temperature": 1.0, "max_new_tokens": 8, "samples": 2},), max_invalid_share=1.0)
+    run_of = partial(evaluate, adapted, out=tmp_path, config=config, suites=DRAWN, probe=None)
+    (found,) = compare(run_of(label="base"), [run_of(label="ppo", adapter="ppo")], (), max_invalid_share=1.0).candidates
+    (made,) = (made for made in found.decisions if made.gate.name == "kl_estimators")
+    assert (made.outcome, made.n, found.verdict) == (("fail", 80, "fail") if top else ("pass", 80, "none"))
+    assert ("not draws of the distribution that was scored" in made.reason) == bool(top)
 
 
 # -- responses, verdicts and scores that don't belong together
