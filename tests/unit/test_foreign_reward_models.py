@@ -120,7 +120,8 @@ def test_only_rows_of_equal_length_share_a_pass_and_none_is_lost():
 
 def test_a_decoder_without_a_padding_token_scores_rows_one_by_one(model, tmp_path):
     folder = save(tmp_path / "phi3", "phi3", pad_token_id=None)
-    assert load_reward_model(folder, model).rewards(ITEMS) == pytest.approx(plain_scores(folder, model), abs=1e-5)
+    expected = plain_scores(folder, model)
+    assert load_reward_model(folder, model).rewards([*ITEMS, *ITEMS]) == pytest.approx([*expected, *expected], abs=1e-5)
 
 
 def test_what_is_longer_than_the_models_positions_is_refused_not_cut(model, tmp_path):
