@@ -16,6 +16,7 @@ from ..evals.slices import measure
 from ..evals.store import read_run
 from ..prompts.errors import InfrastructureError, InputError
 from ..prompts.files import read_json, sha256_file
+from .earlier_report import links_without, unseen_judges
 from .manifest import read_manifest
 from .run_folder import digest
 
@@ -27,6 +28,10 @@ class Finding:
     what: str
     ok: bool
     reason: str = ""
+
+
+Said = tuple[bool, str]
+"""Whether it is as it should be, and what there is to say."""
 
 
 def verify(run: Path) -> list[Finding]:
@@ -56,31 +61,41 @@ def _stages(run: Path, manifest: dict[str, Any]) -> Iterator[Finding]:
             yield Finding(f"{stage}: {name}", not reason, reason)
 
 
-def _checked(what: str, check: Callable[[], str]) -> Finding:
+def _checked(what: str, check: Callable[[], Said]) -> Finding:
     try:
-        reason = check()
+        return Finding(what, *check())
     except InputError as error:
-        reason = " ".join(str(error).splitlines())
-    return Finding(what, not reason, reason)
+        return Finding(what, False, " ".join(str(error).splitlines()))
 
 
-def _metrics(folder: Path) -> str:
+def _metrics(folder: Path) -> Said:
     stored = read_run(folder)
-    wrong = [
-        f"{old.metric} {old.suite} {old.decoding}".strip() for old, new in zip(stored.metrics, measure(stored), strict=False) if old != new
-    ]
-    if len(stored.metrics) != len(measure(stored)):
-        return f"{len(stored.metrics)} metrics are stored, {len(measure(stored))} follow from the responses"
-    return f"{len(wrong)} differ, the first is {wrong[0]}" if wrong else ""
+    found = measure(stored)
+    if len(stored.metrics) != len(found):
+        return False, f"{len(stored.metrics)} metrics are stored, {len(found)} follow from the responses"
+    wrong = [f"{old.metric} {old.suite} {old.decoding}".strip() for old, new in zip(stored.metrics, found, strict=True) if old != new]
+    return not wrong, f"{len(wrong)} differ, the first is {wrong[0]}" if wrong else ""
 
 
-def _report(run: Path, manifest: dict[str, Any]) -> str:
+def _report(run: Path, manifest: dict[str, Any]) -> Said:
+    """The report, made again; one that is older than a further judge's verdicts has to be right without them."""
+    reason = _differing(run, manifest, run)
+    if reason and (unseen := unseen_judges(run)):
+        judges = ", ".join(dict.fromkeys(unseen.values()))
+        with tempfile.TemporaryDirectory() as scratch:
+            if not _differing(run, manifest, links_without(run, unseen, Path(scratch) / "run")):
+                return True, f"older than the verdicts of {judges}; `truenorth report {run}` shows them"
+    return not reason, reason
+
+
+def _differing(run: Path, manifest: dict[str, Any], source: Path) -> str:
+    """What of the stored report does not come out of the evaluations in `source`; empty for nothing."""
     from ..reports.build import build_report
 
     stored = run / "report"
     redacted = bool(read_json(stored / "results.json", "report's results").get("redacted"))
     with tempfile.TemporaryDirectory() as scratch:
-        comparison = build_report(run, Path(scratch), redact=redacted)
+        comparison = build_report(source, Path(scratch), redact=redacted)
         differing = [file.name for file in sorted(Path(scratch).iterdir()) if not _same(file, stored / file.name)]
     if comparison.verdict != manifest["verdict"]:
         return f"the verdict is {comparison.verdict}, the manifest says {manifest['verdict']}"

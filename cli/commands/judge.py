@@ -20,7 +20,8 @@ COLUMNS = ("agreement", "kappa", "kappa_3", "sensitivity", "specificity", "bias"
 def command(run: Path, name: str, as_json: bool) -> int:
     """Judge again what a run generated.
 
-    Adds judgments.NAME.jsonl beside each evaluation and overwrites nothing; shows how far the two judges agree.
+    Adds judgments.NAME.jsonl beside each evaluation and overwrites nothing, the report neither: `truenorth report RUN` shows the verdicts
+    there. Prints how far the two judges agree.
     """
     from ..rejudge import rejudge
 

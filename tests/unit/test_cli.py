@@ -290,6 +290,37 @@ def test_a_second_judge_adds_a_file_and_changes_none(finished: Path, tmp_path: P
     assert main(["judge", str(run), "--judge", "classifier"]) == 4  # its verdicts are there
 
 
+def test_a_report_that_is_older_than_a_second_judge_is_no_difference(
+    recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, page = tmp_path / "run", tmp_path / "run/report/report.html"
+    assert _eval(recordings, run) == 0
+    manifest = json.loads((run / "manifest.json").read_text())
+    (run / "manifest.json").write_text(json.dumps(manifest | {"argv": ["eval", "--adapter", str(run / "mine")]}))
+    assert main(["report", str(run), "--redact"]) == 0
+    assert "--adapter RUN/mine" in page.read_text()  # its own path, which another folder doesn't share
+    assert main(["judge", str(run), "--judge", "always-refuse"]) == 0
+    assert main(["judge", str(run), "--judge", "keyword"]) == 0
+    capsys.readouterr()
+    assert main(["verify", str(run)]) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"ok      report from the evaluations: older than the verdicts of always-refuse@1, keyword@1; `truenorth report {run}` shows"
+        in said
+    )
+    old = page.read_bytes()
+    page.write_bytes(old.replace(b"always", b"never", 1) + b" ")
+    assert main(["verify", str(run)]) == 1
+    page.write_bytes(old)
+    assert main(["report", str(run), "--redact"]) == 0
+    capsys.readouterr()
+    assert main(["verify", str(run), "--json"]) == 0
+    assert not any(finding["reason"] for finding in json.loads(capsys.readouterr().out)["findings"])
+    assert page.read_bytes() != old
+    assert main(["judge", str(run), "--judge", "always-comply"]) == 0  # the page names two of three further judges
+    assert main(["verify", str(run)]) == 0
+
+
 @pytest.mark.parametrize("change", ["response", "metric", "verdict", "report"])
 def test_verify_finds_what_was_changed(change: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
