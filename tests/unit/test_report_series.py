@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +13,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 from report_data import example_comparison, example_curves, example_manifest, example_run, write_example_evaluation, write_example_run
+from truenorth.evals import DecodingConfig, EvalConfig, FakeModel, evaluate
 from truenorth.evals.types import CandidateComparison, EvalRun, MetricResult
+from truenorth.prompts.files import write_json
+from truenorth.prompts.types import Message, Prompt, PromptSuite
 from truenorth.reports.build import build_report
 from truenorth.reports.report import Report
 from truenorth.reports.section import Figures, Paragraph
@@ -117,3 +122,57 @@ def test_evaluated_checkpoints_are_rows_and_change_no_verdict(tmp_path: Path) ->
     page = (folder / "report" / "report.html").read_text()
     assert page.count("data-verdict") == 1
     assert '<section id="checkpoints"' in page
+
+
+class Taste:
+    """A reward model apart: it likes replies of some words, each prompt a little more or less, and long ones ever less."""
+
+    name, sha256 = "independent", "1" * 64
+
+    def __init__(self, likes: int) -> None:
+        self.likes = likes
+
+    def rewards(self, items: Sequence[tuple[Sequence[Message], str]]) -> list[float]:
+        return [-abs(len(text.split()) - self.likes) / 10 + len(messages[0].content) % 7 / 50 for messages, text in items]
+
+
+WORDS = {None: 4, "step-10": 8, "step-20": 16, "step-30": 30}
+"""How many words the policy says after so much training: its own reward model pays by the word."""
+
+
+def trained_for_length(folder: Path, likes: int) -> Path:
+    """A run folder as `truenorth eval --adapter A --checkpoint C ... --independent-reward-model R` leaves it, of a scripted policy."""
+    asked = tuple(Prompt(f"p{i}", (Message("user", "tell me " + "more " * (i % 5)),), "comply") for i in range(30))
+    policy = FakeModel(
+        lambda prompt, adapter, sample: "word " * (WORDS[adapter] + sample),
+        reward=lambda _, text: len(text.split()) / 10,
+        kl=lambda adapter, _: WORDS[adapter or None] / 4 - 1,
+        adapters=[name for name in WORDS if name],
+    )
+    config = EvalConfig(judge="keyword", decodings=(DecodingConfig(temperature=1.0, samples=2),))
+    for adapter, label in ((None, "base"), ("step-10", "ppo@10"), ("step-20", "ppo@20"), ("step-30", "ppo@30"), ("step-30", "ppo")):
+        evaluate(
+            policy, label=label, adapter=adapter, out=folder, config=config, suites=[PromptSuite("asked", "1", asked, "0" * 64)],
+            probe=None, independent=Taste(likes), baseline=folder / "eval" / "base" if adapter else None,
+        )  # fmt: skip
+    write_json(
+        folder / "manifest.json", {"schema_version": 1, "command": "eval", "baseline": "base", "candidates": ["ppo"], "verdict": "none"}
+    )
+    return folder
+
+
+@pytest.mark.parametrize(("likes", "step"), [(16, 30), (8, 20), (99, None)])
+def test_a_policy_that_learns_to_please_its_reward_model_is_seen_on_the_page(likes: int, step: int | None, tmp_path: Path) -> None:
+    folder = trained_for_length(tmp_path / "run", likes)
+    build_report(folder)
+    with (folder / "report" / "metrics.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if not row["subset"] and row["model"] != "ppo"]
+    proxy, gold = ([float(row["value"]) for row in rows if row["metric"] == name] for name in ("reward_mean", "independent_reward_mean"))
+    assert proxy == [pytest.approx((count + 0.5) / 10) for count in WORDS.values()]  # it rises all the way
+    assert (gold == sorted(gold)) == (step is None)
+    page = (folder / "report" / "report.html").read_text()
+    said = page.split('<section id="checkpoints"')[1].split("</section>")[0]
+    flagged = re.findall(r"from step (\d+) on, by mean reward, independent", said)
+    assert [int(one) for one in flagged] == ([step] if step else [])
+    assert ("Over-optimised: " in said) == bool(step)
+    assert ("No checkpoint has the highest reward while what was wanted has surely fallen" in said) == (not step)
