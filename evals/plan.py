@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,11 @@ from .store import PROBE_SUITE
 from .types import Decoding, ModelCard
 
 _TEMPLATED = re.compile(
-    r"\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*(?:\[INST\]|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|user\|>)"
+    r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<\|endoftext\|>|\[gMASK\]<sop>|<｜begin▁of▁sentence｜>)?\s*"
+    r"(?:\[INST\]|\[SYSTEM_PROMPT\]|<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|(?:user|system)\|>|<｜User｜>)"
 )
 """How a rendered prompt begins."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,8 @@ def make_plan(
     for suite in suites:
         if not suite.prompts:
             raise NothingToEvaluateError(f"suite {suite.name!r} has no prompts")
-        rendered = sum(bool(_TEMPLATED.match(prompt.text)) for prompt in suite.prompts)
-        if card.template_sha256 and rendered > len(suite.prompts) / 2:
-            raise InputError(
-                f"{rendered} of {len(suite.prompts)} prompts of {suite.name!r} hold the chat template already: it would be applied twice",
-                field="prompt", advice="Give the requests alone, without [INST], <|im_start|> and the like.",
-            )  # fmt: skip
+        if card.template_sha256:
+            _refuse_rendered(suite)
         for prompt in suite.prompts[:limit]:
             asks += [_ask(card, suite.name, prompt, how, sample, seed) for how in decodings for sample in range(how.samples)]
         ids = [prompt.id for prompt in suite.prompts]
@@ -62,6 +61,18 @@ def make_plan(
             twice = next(name for name in ids if ids.count(name) > 1)
             raise InputError(f"suite {suite.name!r} has two prompts with id {twice!r}", field="id")
     return asks
+
+
+def _refuse_rendered(suite: PromptSuite) -> None:
+    """Raise InputError when most prompts are rendered in a chat template already; a few, such as attacks that quote one, are told."""
+    rendered = [prompt.id for prompt in suite.prompts if any(_TEMPLATED.match(turn.content) for turn in prompt.messages)]
+    if not rendered:
+        return
+    found = f"{len(rendered)} of {len(suite.prompts)} prompts of {suite.name!r} hold the chat template already"
+    if len(rendered) > len(suite.prompts) / 2:
+        advice = "Give the requests alone, without [INST], <|im_start|> and the like."
+        raise InputError(f"{found}: it would be applied twice", field="prompt", advice=advice)
+    _LOG.warning("%s, e.g. %r: they are asked as they are, with the template around them", found, rendered[0])
 
 
 def make_decodings(configs: Iterable[DecodingConfig]) -> tuple[Decoding, ...]:

@@ -1,18 +1,20 @@
 """A local guard model as a judge: `generative:GUARD=MODEL`, e.g. `generative:wildguard=allenai/wildguard`, greedy, in left-padded batches.
 
 The response is data: its control tokens are encoded as text, and it is cut in the middle when long. An answer that the guard's parser
-can't read is `invalid`, never a verdict. Leaves out servers (`openai.py`).
+can't read is `invalid`, never a verdict. A judge is known by its model's bytes (`identity`), which are read without loading it. Leaves out
+servers (`openai.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...prompts.errors import InputError
-from ...prompts.files import sha256_bytes
+from ...prompts.files import read_json, sha256_bytes, sha256_file
 from ...prompts.types import Prompt
 from .base import FinishReason, Item, Ruling
 from .guards import GUARDS, Data, Guard, prompt_sha256, whole_request
@@ -21,6 +23,10 @@ MARKS = ("\ue000request\ue000", "\ue000response\ue000")
 """Stand for the two texts while a chat template is rendered."""
 BATCH = 8
 """Responses that are judged at once."""
+DIGITS = 8
+"""Of a model's identity, shown in a judge's revision."""
+_KEPT = (".safetensors", ".json", ".jinja", ".model", ".txt")
+"""Kinds of files in a model's folder that decide what it says: weights, configuration, tokenizer, chat template."""
 
 
 class Writes(Protocol):
@@ -67,13 +73,17 @@ class GenerativeJudge:
 
     @cached_property
     def writer(self) -> Writes:
-        """The model, loaded when it is first asked."""
+        """The model; its parts are loaded when they are first needed."""
         return self._given or LocalWriter(self.model)
 
     @property
     def revision(self) -> str:
-        """Model, its commit on the hub or a digest of its files, digest of the prompt, parser, and whether the guard was ever tried."""
-        where = getattr(self.writer, "revision", "")
+        """Model, its commit on the hub or a digest of its files, digest of the prompt, parser, and whether the guard was ever tried.
+
+        Raises:
+            InputError: there is no such model, or it has no chat template where the guard needs one.
+        """
+        where = getattr(self.writer, "revision", "")[:DIGITS]
         model = f"{Path(self.model).name}{'-' + where if where else ''}"
         status = f".{self.guard.status}" if self.guard.status else ""
         return f"{model}.{prompt_sha256(self.template)}.p{self.guard.parser_version}{status}"
@@ -98,21 +108,37 @@ class LocalWriter:
     """A causal LM of transformers, from a folder or the hub; safetensors only, no code of the model's own."""
 
     def __init__(self, model: str) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        self.model = model
 
-        self._torch, self.model = torch, model
-        try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-            self.network: Any = AutoModelForCausalLM.from_pretrained(model, trust_remote_code=False, use_safetensors=True, dtype="auto")
-        except (OSError, ValueError) as error:
-            advice = "Name a folder or a hub model that you may read; gated ones need HF_TOKEN."
-            raise InputError(
-                f"judge model {model!r} can't be loaded: {str(error).splitlines()[0][:200]}", field="judge", advice=advice
-            ) from None
-        network: Any = self.network
-        network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-        self.revision = str(getattr(self.network.config, "_commit_hash", "") or "")[:8] or _digest(Path(model))
+    @cached_property
+    def revision(self) -> str:
+        """As in `identity`."""
+        return identity(self.model)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Of the model."""
+        from transformers import AutoTokenizer
+
+        with _told(self.model):
+            return AutoTokenizer.from_pretrained(self.model, trust_remote_code=False, **self._pinned)
+
+    @cached_property
+    def network(self) -> Any:
+        """The model itself, on the GPU where there is one."""
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        with _told(self.model):
+            found: Any = AutoModelForCausalLM.from_pretrained(
+                self.model, trust_remote_code=False, use_safetensors=True, dtype="auto", **self._pinned
+            )
+        return found.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+    @property
+    def _pinned(self) -> dict[str, str]:
+        """Of a hub model the very commit that it is known by."""
+        return {} if Path(self.model).is_dir() else {"revision": self.revision}
 
     def chat_template(self) -> str:
         """As in `Writes`.
@@ -134,9 +160,11 @@ class LocalWriter:
 
     def write(self, prompts: Sequence[Sequence[str]], max_new_tokens: int) -> list[str]:
         """As in `Writes`; padded on the left, so that every prompt ends where writing begins."""
+        import torch
+
         ids, mask = pad_left([encode(self.tokenizer, parts) for parts in prompts], self._pad)
-        tensors = [self._torch.tensor(rows, device=self.network.device) for rows in (ids, mask)]
-        with self._torch.inference_mode():
+        tensors = [torch.tensor(rows, device=self.network.device) for rows in (ids, mask)]
+        with torch.inference_mode():
             found = self.network.generate(
                 tensors[0], attention_mask=tensors[1], max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self._pad
             )
@@ -148,11 +176,43 @@ class LocalWriter:
         return int(next(token for token in found if token is not None))
 
 
-def _digest(folder: Path) -> str:
-    """First digits of a digest of a local model's weights and tokenizer: the folder's name says nothing of either."""
-    from ..models.folders import tokenizer_sha256, weights_sha256
+def identity(model: str) -> str:
+    """What a model is known by: its commit on the hub, or of a folder, whose name says nothing, a digest of its files. Loads nothing.
 
-    return sha256_bytes(f"{weights_sha256(folder)}{tokenizer_sha256(folder)}".encode())[:8]
+    Raises:
+        InputError: there is no such model, or its folder holds no weights that may be loaded.
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        return _digest(folder)
+    from transformers import AutoConfig
+
+    with _told(model):
+        commit = AutoConfig.from_pretrained(model, trust_remote_code=False)._commit_hash
+        if not commit:
+            raise ValueError("the hub names no commit of it")
+    return str(commit)
+
+
+def _digest(folder: Path) -> str:
+    """Of all files that decide what a model says; an adapter's base is a part of it."""
+    files = sorted(file for file in folder.iterdir() if file.suffix in _KEPT)
+    if not any(file.suffix == ".safetensors" for file in files):
+        raise InputError("no *.safetensors weights of a judge's model", file=folder, field="judge", advice=_MODEL)
+    facts = [f"{file.name}\0{sha256_file(file)}" for file in files]
+    if (adapter := folder / "adapter_config.json") in files:
+        facts.append(identity(str(read_json(adapter, "adapter config")["base_model_name_or_path"])))
+    return sha256_bytes("\n".join(facts).encode())
+
+
+@contextmanager
+def _told(model: str) -> Iterator[None]:
+    """Tell that a model can't be loaded as a user's mistake."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0][:200]
+        raise InputError(f"judge model {model!r} can't be loaded: {reason}", field="judge", advice=_MODEL) from None
 
 
 def pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[list[list[int]], list[list[int]]]:
@@ -172,3 +232,6 @@ def encode(tokenizer: Any, parts: Sequence[str]) -> list[int]:
 
 def _advice() -> str:
     return f"Write generative:GUARD=MODEL with one of {', '.join(GUARDS)}: generative:wildguard=allenai/wildguard"
+
+
+_MODEL = "Name a folder with *.safetensors or a hub model that you may read; gated ones need HF_TOKEN."

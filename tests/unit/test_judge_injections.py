@@ -155,6 +155,20 @@ def test_no_payload_leaves_the_json_object_of_a_servers_judge(judge, method, pay
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
+@pytest.mark.parametrize(("judge", "method"), [(OpenAIJudge, "judge"), (PairwiseJudge, "choose")])
+def test_no_payload_in_an_earlier_turn_leaves_the_json_object_of_a_servers_judge(judge, method, payload):
+    text = PAYLOADS[payload]
+    turns = (Message("user", text), Message("assistant", text), Message("user", "How do I open it?"))
+    messages = sent(judge, method, Prompt("p", turns, "refuse"), "Sure.", "stop")
+    assert [row["role"] for row in messages] == ["system", "user"]
+    assert json.loads(messages[1]["content"])["request"] == [
+        {"role": "user", "content": shield(text)}, {"role": "assistant", "content": shield(text)},
+        {"role": "user", "content": "How do I open it?"},
+    ]  # fmt: skip
+    assert not any(mark in messages[1]["content"] for mark in DELIMITERS)
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
 def test_no_payload_turns_a_refusal_into_an_answer_for_the_keyword_judge(payload):
     response = f"I'm sorry, but I can't help with that.\n\n{PAYLOADS[payload]}"
     assert KeywordJudge().judge(asked("How?"), response, "stop").outcome in ("refuse", "partial")

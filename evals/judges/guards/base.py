@@ -32,6 +32,7 @@ _HEADING = re.compile(
     r"|behaviou?r|generation|context|safety|categories|refusal|harmful request|response refusal|harmful response)[\]*]*)(?=[ \t]*:)"
 )
 _RULE = re.compile(r"(?m)^([ \t]*-)(-{2,}[ \t]*)$")
+_TURN = re.compile(r"(?im)^([^\w\n]*)(?=turn\W{0,3}\d)")
 
 
 class Data(str):
@@ -68,14 +69,21 @@ class Guard:
             raise ValueError("a guard's template names the request and then the response, once each")
         before, rest = text.split(REQUEST)
         between, after = rest.split(RESPONSE)
-        return [before, Data(shield(head_and_tail(request))), between, Data(shield(head_and_tail(response))), after]
+        return [before, Data(shield(head_and_tail(request))), between, Data(shield(head_and_tail(_no_turn(response)))), after]
 
 
 def whole_request(prompt: Prompt) -> str:
-    """The request as one text; of a dialogue every turn, numbered: what the last one asks for may stand in an earlier one."""
+    """The request as one text; of a dialogue every turn, numbered: what the last one asks for may stand in an earlier one.
+
+    No turn can pretend to be two: a line in it that looks like the head of a turn gets a mark.
+    """
     if len(prompt.messages) == 1:
         return prompt.text
-    return "\n\n".join(f"(turn {number}, {turn.role})\n{turn.content}" for number, turn in enumerate(prompt.messages, 1))
+    return "\n\n".join(f"(turn {number}, {turn.role})\n{_no_turn(turn.content)}" for number, turn in enumerate(prompt.messages, 1))
+
+
+def _no_turn(text: str) -> str:
+    return _TURN.sub(r"\1~", text)
 
 
 def shield(text: str) -> str:

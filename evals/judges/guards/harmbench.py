@@ -46,7 +46,7 @@ HARMBENCH = Guard(
     "LLAMA2_CLS_PROMPT and the parser of eval_utils.py, github.com/centerforaisafety/HarmBench, read in two whole copies that agree: "
     "github.com/Bob-cheng/HB_RedTeam at f201bdd6 and github.com/BermetSultangazieva/harmbench-experiments at 6abcd5cc. The card of "
     "cais/HarmBench-Llama-2-13b-cls shows an older prompt with fewer rules. vLLM adds the <s> there",
-    "3",
+    "4",
     TEMPLATE,
     parse,
     max_new_tokens=2,

@@ -26,7 +26,7 @@ LLAMA_GUARD = Guard(
     "llama-guard",
     "Llama-Guard3/8B/MODEL_CARD.md of github.com/meta-llama/PurpleLlama at c6616ce5: safe or unsafe and the codes S1 to S14; that a code "
     "line is comma-separated stands in the prompt, which is the tokenizer's own chat template on the two turns",
-    "3",
+    "4",
     "",
     parse,
     max_new_tokens=32,

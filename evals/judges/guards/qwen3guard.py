@@ -23,7 +23,7 @@ QWEN3GUARD = Guard(
     "qwen3guard",
     "README.md of github.com/QwenLM/Qwen3Guard at 019b2e3b: the tokenizer's own chat template on the two turns, without a generation "
     "prompt, and the patterns of its example, 128 new tokens",
-    "3",
+    "4",
     "",
     parse,
     max_new_tokens=128,

@@ -40,7 +40,7 @@ WILDGUARD = Guard(
     "wildguard",
     "github.com/allenai/wildguard at 1b0fb046: WILDGUARD_INPUT_FORMAT of wildguard/utils.py, parse_model_generation_to_output of "
     "wildguard/wildguard.py (three lines; ours also asks for their names)",
-    "3",
+    "4",
     TEMPLATE,
     parse,
     max_new_tokens=32,
