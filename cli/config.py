@@ -11,7 +11,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..evals.config import EvalConfig, GateConfig
+from ..evals.config import EvalConfig, GateConfig, ServerSettings
 from ..evals.gate_problem import gate_problem
 from ..evals.judges import list_judges
 from ..rlhf.config import DataSettings, ModelSettings, PPOSettings, RewardModelSettings
@@ -33,7 +33,7 @@ class ReportSettings(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """Everything that determines a run's results."""
+    """Everything that determines a run's results, and how servers are asked, which a resumed run may change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,6 +46,7 @@ class RunConfig(BaseModel):
     ppo: PPOSettings = PPOSettings()
     eval: EvalConfig = EvalConfig()
     report: ReportSettings = ReportSettings()
+    server: ServerSettings = Field(default=ServerSettings(), exclude=True, description="How servers are asked; not kept with the run.")
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evals.judges.server import patience
 from ..evals.shards import ALONE, Shard
 from ..evals.store import files_of
 from ..evals.types import Comparison
@@ -104,6 +105,11 @@ def run_evaluation(subject: Subject, out: Path, models: Models | None = None, sh
     Raises:
         InputError: anything the user gave can't be used; most of it is found before a model is loaded.
     """
+    with patience(**subject.config.server.model_dump()):
+        return _run_evaluation(subject, out, models or Models(), shard)
+
+
+def _run_evaluation(subject: Subject, out: Path, models: Models, shard: Shard) -> tuple[Comparison, int]:
     from ..evals.gates import make_gates
     from ..evals.judges import get_judge
     from ..reports.build import build_report
@@ -117,7 +123,7 @@ def run_evaluation(subject: Subject, out: Path, models: Models | None = None, sh
         seeds={"eval": config.eval.seed}, dtype=config.model.dtype, threads=config.model.threads,
     )  # fmt: skip
     with RunFolder.open(out, manifest) as run:
-        stages = _stages(subject, out, models or Models(), shard)
+        stages = _stages(subject, out, models, shard)
         if run.finished and all(run.is_done(name) for name, _, _ in stages):
             say(f"Nothing left to do: {out} is finished.")
             for _ in stages:
@@ -137,9 +143,10 @@ def run_evaluation(subject: Subject, out: Path, models: Models | None = None, sh
 
 def follow_evaluation(subject: Subject, out: Path, shard: Shard) -> None:
     """Take part in the evaluation of the first process, which alone writes the run folder and decides what is still to be done."""
-    for _, _, work in _stages(subject, out, Models(), shard):
-        if shard.agree(False):
-            work()
+    with patience(**subject.config.server.model_dump()):
+        for _, _, work in _stages(subject, out, Models(), shard):
+            if shard.agree(False):
+                work()
 
 
 Stage = tuple[str, tuple[str, ...], Callable[[], object]]

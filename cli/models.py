@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evals.judges.server import patience
 from ..evals.models.openai import PREFIX, OpenAIModel
 from ..prompts.files import to_json
 from .config import RunConfig, load_config
@@ -58,7 +59,8 @@ def open_model(subject: Subject) -> TransformersModel | OpenAIModel:
     """Load the base once, with the adapters and the reward model on it. `tiny` is built or taken from the cache; a server is only named."""
     settings = subject.config.model
     if settings.name.startswith(PREFIX):
-        return OpenAIModel.from_argument(settings.name.removeprefix(PREFIX))
+        with patience(**subject.config.server.model_dump()):
+            return OpenAIModel.from_argument(settings.name.removeprefix(PREFIX))
     from ..evals.models.hf import TransformersModel
     from .pipeline import adapter_name, device, prepare_torch
 

@@ -21,6 +21,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..evals.judges.server import patience
 from ..evals.store import files_of
 from ..evals.types import Comparison
 from ..prompts.errors import TruenorthError
@@ -208,6 +209,11 @@ def run_pipeline(config: RunConfig, out: Path, *, command: str = "run") -> tuple
         InputError: bad configuration or input, or a folder that holds another run.
         RewardModelTooWeakError: the reward model failed its quality gate.
     """
+    with patience(**config.server.model_dump()):
+        return _run_pipeline(config, out, command)
+
+
+def _run_pipeline(config: RunConfig, out: Path, command: str) -> tuple[Comparison, int]:
     card = load_card(config.eval)
     prepare_torch(config)
     pipeline = Pipeline(config, out)

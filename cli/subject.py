@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..evals.config import EvalConfig
+from ..evals.config import EvalConfig, ServerSettings
 from ..evals.models.openai import PREFIX, OpenAIModel
 from ..prompts.errors import InputError
 from ..prompts.files import check_regular
@@ -48,6 +48,8 @@ def make_subject(
     seed: int | None = None,
     dtype: str | None = None,
     quantization: str = "none",
+    server_requests: int | None = None,
+    server_timeout: float | None = None,
     keep_suites: bool = False,
 ) -> Subject:
     """What is measured; what isn't given is taken from the embedded profile for `tiny`, else from `EvalConfig`.
@@ -72,8 +74,9 @@ def make_subject(
         given["reward_model"], reward_model = str(reward_model), None
     settings |= {key: value for key, value in given.items() if value not in (None, [])}
     settings["decodings"] = _decodings(settings["decodings"], temperatures, samples, max_new_tokens)
+    asked = {"eval": _validated(settings), "server": ServerSettings(requests=server_requests, timeout=server_timeout)}
     return Subject(
-        config=config.model_copy(update={"eval": _validated(settings)}), adapters=adapter_labels(adapters), reward_model=reward_model,
+        config=config.model_copy(update=asked), adapters=adapter_labels(adapters), reward_model=reward_model,
         suites_given=bool(suites), checkpoints=checkpoint_labels(checkpoints, adapters),
         **_compared(Recording(tuple(replay), recorded_model, expected) if replay else None, baseline),
     )  # fmt: skip

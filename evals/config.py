@@ -46,6 +46,19 @@ class DecodingConfig(BaseModel):
     max_new_tokens: Annotated[int, Field(ge=1, le=8192)] = Field(default=256, description="Cut-off of a response.")
 
 
+class ServerSettings(BaseModel):
+    """How servers are asked, for responses, verdicts and comparisons. It changes no result."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    requests: Annotated[int, Field(ge=1, le=1024)] | None = Field(
+        default=None, description="Requests to a measured model under way at a time, at most; 16 unless TRUENORTH_SERVER_REQUESTS says so."
+    )
+    timeout: Annotated[float, Field(ge=1, lt=1e6)] | None = Field(
+        default=None, description="Seconds to wait for an answer; 600 unless TRUENORTH_SERVER_TIMEOUT says so."
+    )
+
+
 class EvalConfig(BaseModel):
     """Suites, judge, decodings and gates of an evaluation."""
 

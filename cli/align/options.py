@@ -36,6 +36,8 @@ OPTIONS = (
     Option("limit", "N", "First N prompts of each suite. Such a session can't be saved."),
     Option("max-new-tokens", "N", "Where a response is cut (default: 256)."),
     Option("seed", "N", "Seeds sampling (default: 0)."),
+    Option("server-requests", "N", "Requests to a server under way at a time (default: 16)."),
+    Option("server-timeout", "S", "Seconds to wait for a server's answer (default: 600)."),
     Option("inconclusive", "fail|warn", "What an undecided gate does (default: fail)."),
     Option("report", "DIR", f"Folder of the runs, their reports and the baselines (default: {REPORTS})."),
     Option("save", "NAME", "Save what was measured as baseline NAME, where every gate passed."),

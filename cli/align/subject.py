@@ -41,6 +41,8 @@ def make_align_subject(options: Mapping[str, str]) -> Subject | None:
         judge=options.get("judge"), limit=_number(options, "limit"),
         max_new_tokens=_number(options, "max-new-tokens"),
         seed=_number(options, "seed"),
+        server_requests=_number(options, "server-requests", most=1024),
+        server_timeout=_number(options, "server-timeout", most=999_999),
         dtype="float32" if model == OWN else None,
         keep_suites=True,  # tests say which of them is measured
     )  # fmt: skip
@@ -73,10 +75,10 @@ def _check(options: Mapping[str, str]) -> None:
     parse_all(options.get("compare-fail", ""))
 
 
-def _number(options: Mapping[str, str], name: str) -> int | None:
+def _number(options: Mapping[str, str], name: str, most: int = 999_999_999) -> int | None:
     text = options.get(name)
     if text is None:
         return None
-    if not re.fullmatch(r"\d{1,9}", text) or (name != "seed" and int(text) == 0):
-        raise InputError(f"--align-{name} is {text!r}; expected a whole number")
+    if not re.fullmatch(r"\d{1,9}", text) or (name != "seed" and int(text) == 0) or int(text) > most:
+        raise InputError(f"--align-{name} is {text!r}; expected a whole number{f' up to {most}' if most < 999_999_999 else ''}")
     return int(text)

@@ -48,6 +48,12 @@ def _decoding(ctx: click.Context, param: click.Parameter, values: tuple[str, ...
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), metavar="N", help="Seeds sampling.")
 @click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), help="Of the base.  [default: bfloat16 on a GPU, else float32]")
 @click.option("--quantization", type=click.Choice(["none", "nf4", "int8"]), default="none", show_default=True, help="bitsandbytes format.")
+@click.option(
+    "--server-requests", type=click.IntRange(1, 1024), metavar="N", help="Requests to a server under way at a time.  [default: 16]"
+)
+@click.option(
+    "--server-timeout", type=click.FloatRange(1, 1e6, max_open=True), metavar="S", help="Seconds to wait for its answer.  [default: 600]"
+)
 @out_option()
 @json_option
 def command(out: Path, as_json: bool, **options: Any) -> int:

@@ -12,9 +12,8 @@ from typing import get_args
 from ...prompts.errors import InputError
 from ...prompts.types import Prompt
 from ..preference import Choice, Comparer
-from .guards import prompt_sha256
 from .openai import data, only_value
-from .server import ChatServer
+from .server import JudgeServer, RefusedError
 
 PARSER = "2"
 INSTRUCTIONS = """You compare two responses of an AI assistant to one request. The user message is one JSON object with the keys \
@@ -28,7 +27,7 @@ Answer with one JSON object and nothing else: {"better": "first"}, {"better": "s
 
 
 @dataclass(frozen=True)
-class PairwiseJudge(ChatServer):
+class PairwiseJudge(JudgeServer):
     """One chat completion a comparison, at temperature 0."""
 
     @property
@@ -39,19 +38,22 @@ class PairwiseJudge(ChatServer):
     @property
     def revision(self) -> str:
         """Model, digest of the prompt, version of the parser."""
-        return f"{self.model}.{prompt_sha256(INSTRUCTIONS)}.p{PARSER}"
+        return self.identity(INSTRUCTIONS, PARSER)
 
     def choose(self, prompt: Prompt, first: str, second: str) -> Choice | None:
-        """The better response; None where the answer can't be read.
+        """The better response; None where the server takes the question for wrong or its answer can't be read.
 
         Raises:
             InfrastructureError: the server can't be reached, refuses, or answers something that is no chat completion.
         """
-        return parse_choice(self.ask(INSTRUCTIONS, data(prompt.messages, first=first, second=second), 20))
+        try:
+            return parse_choice(self.ask(INSTRUCTIONS, data(prompt.messages, first=first, second=second)))
+        except RefusedError:
+            return None
 
 
 def get_comparer(name: str) -> Comparer:
-    """`openai:MODEL@URL`.
+    """`openai:MODEL@URL`, or with `#tokens=N`.
 
     Raises:
         InputError: another kind of judge: the others give verdicts on one response and compare nothing.

@@ -49,10 +49,22 @@ class Generates(Protocol):
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding, *, adapter: str | None, seed: int) -> Iterator[Generated]:
         """Yield `decoding.samples` responses per prompt, in any order, as they are finished.
 
-        A response depends on (weights, adapter, prompt, decoding, seed, sample) alone, never on the other prompts. Where that holds to the
-        last bit, because nothing is computed in batches here, a backend says so by `separate = True`: after an interruption only the
-        prompts that lack a response are asked again.
+        A response depends on (weights, adapter, prompt, decoding, seed, sample) alone, never on the other prompts.
         """
+        ...
+
+
+@runtime_checkable
+class AnswersEach(Protocol):
+    """A model in which nothing is computed in batches of ours: a response is the same to the last bit whatever else is asked for.
+
+    After an interruption only the responses that are missing are asked for.
+    """
+
+    def answer_each(
+        self, wanted: Sequence[tuple[Prompt, int]], decoding: Decoding, *, adapter: str | None, seed: int
+    ) -> Iterator[Generated]:
+        """Yield a response per (prompt, sample), in any order; `index` is the position of the pair."""
         ...
 
 

@@ -1,9 +1,9 @@
 """A model behind an OpenAI-compatible server (vLLM, llama.cpp, Ollama): `openai:MODEL@URL`. Retries and deadlines: `judges/server.py`.
 
 The server's own chat template and weights are used, and neither can be seen from here: a response's key holds the name and the address
-alone. Serve changed weights under another name, or start another run folder. Several requests are under way at a time
-(TRUENORTH_SERVER_REQUESTS); one that the server takes for wrong (too long, filtered) gets an empty response, which has no verdict. Left
-out: token ids, so no KL and no rewards; capability tasks; adapters (a server gives each adapter a model name of its own).
+alone. Serve changed weights under another name, or start another run folder. A request that the server takes for wrong (too long,
+filtered) gets an empty response, which has no verdict. Left out: token ids, so no KL and no rewards; capability tasks; adapters (a server
+gives each adapter a model name of its own).
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from ...prompts.errors import InfrastructureError, InputError
 from ...prompts.files import sha256_bytes, to_json
-from ...prompts.types import Prompt
-from ..judges.server import ChatServer, RefusedError, positive
+from ...prompts.types import Message, Prompt
+from ..judges.server import PLAIN, ChatServer, RefusedError
 from ..types import Decoding, ModelCard
 from .base import Generated
 
 PREFIX = "openai:"
 KEY = "TRUENORTH_MODEL_KEY"
-REQUESTS = "TRUENORTH_SERVER_REQUESTS"
 TEMPLATE = "the server's own"
 """Stands in the place of a template's digest."""
 _LOG = logging.getLogger(__name__)
@@ -42,9 +41,6 @@ class _Wrong:
 class OpenAIModel(ChatServer):
     """Answers through chat completions; one request a response."""
 
-    requests: int = field(default_factory=lambda: int(positive(REQUESTS, 16)))
-    """Under way at a time."""
-    separate: ClassVar[bool] = True
     role: ClassVar[str] = "model"
     key: ClassVar[str] = KEY
 
@@ -64,66 +60,70 @@ class OpenAIModel(ChatServer):
         return ModelCard(label="base", model=self.name, model_sha256=sha256_bytes(self.name.encode()), template_sha256=TEMPLATE)
 
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding, *, adapter: str | None, seed: int) -> Iterator[Generated]:
+        """As `answer_each`, for every sample of every prompt."""
+        wanted = [(prompt, sample) for prompt in prompts for sample in range(decoding.samples)]
+        for row in self.answer_each(wanted, decoding, adapter=adapter, seed=seed):
+            yield replace(row, index=row.index // decoding.samples)
+
+    def answer_each(
+        self, wanted: Sequence[tuple[Prompt, int]], decoding: Decoding, *, adapter: str | None, seed: int
+    ) -> Iterator[Generated]:
         """One response per prompt and sample, as they are finished; an empty one to a request that the server takes for wrong.
 
+        Those come last, once the server has answered a plain request: what stops it from answering at all costs no response.
+
         Raises:
-            RefusedError: the server takes all requests for wrong.
-            InfrastructureError: the server can't be reached within the deadline, refuses, or answers something else.
+            InfrastructureError: the server can't be reached in time, refuses everything, or answers something else.
         """
         self.card(adapter)
-        with ThreadPoolExecutor(self.requests) as pool:
-            wanted = [(index, sample) for index in range(len(prompts)) for sample in range(decoding.samples)]
-            futures = [pool.submit(self._answer, prompts[index], index, sample, decoding, seed) for index, sample in wanted]
+        wrong: list[_Wrong] = []
+        with ThreadPoolExecutor(self.limits.requests) as pool:
+            futures = [pool.submit(self._answer, index, *asked, decoding, seed) for index, asked in enumerate(wanted)]
             try:
-                yield from _finished(futures)
+                for found in _finished(futures):
+                    if isinstance(found, Generated):
+                        yield found
+                    else:
+                        wrong.append(found)
             finally:
                 pool.shutdown(cancel_futures=True)
+        if wrong:
+            self.confirm(wrong[0].error, self._body((Message("user", PLAIN),), decoding))
+            _LOG.warning("%d of %d requests have no response: %s", len(wrong), len(wanted), wrong[0].error)
+            yield from (refused.row for refused in wrong)
 
-    def _answer(self, prompt: Prompt, index: int, sample: int, decoding: Decoding, seed: int) -> Generated | _Wrong:
-        asked: dict[str, Any] = {
-            "model": self.model,
-            "messages": [{"role": message.role, "content": message.content} for message in prompt.messages],
-            "temperature": decoding.temperature,
-            "max_tokens": decoding.max_new_tokens,
-        }
-        if decoding.temperature > 0:
-            asked["seed"] = int(sha256_bytes(to_json([seed, prompt.id, sample]).encode())[:8], 16) >> 1
+    def _answer(self, index: int, prompt: Prompt, sample: int, decoding: Decoding, seed: int) -> Generated | _Wrong:
+        drawn = int(sha256_bytes(to_json([seed, prompt.id, sample]).encode())[:8], 16) >> 1
         try:
-            text, reason = read_choice(self.send(json.dumps(asked).encode()))
+            text, reason = read_choice(self.send(self._body(prompt.messages, decoding, drawn)))
         except RefusedError as error:
             return _Wrong(RefusedError(f"prompt {prompt.id!r}: {error}"), Generated(index, sample, "", "stop"))
         return Generated(index, sample, text, reason)
 
+    def _body(self, messages: Sequence[Message], decoding: Decoding, seed: int = 0) -> bytes:
+        asked: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": message.role, "content": message.content} for message in messages],
+            "temperature": decoding.temperature,
+            "max_tokens": decoding.max_new_tokens,
+        }
+        return json.dumps(asked | ({"seed": seed} if decoding.temperature > 0 else {})).encode()
 
-def _finished(futures: Sequence[Future[Generated | _Wrong]]) -> Iterator[Generated]:
-    """Results as they come; after a failure no further request is begun, those under way still count, and then it is raised.
 
-    Requests that the server took for wrong get their empty responses when any other was answered.
-    """
+def _finished(futures: Sequence[Future[Generated | _Wrong]]) -> Iterator[Generated | _Wrong]:
+    """Results as they come; after a failure no further request is begun, those under way still count, and then it is raised."""
     failure: BaseException | None = None
-    wrong: list[_Wrong] = []
-    answered = False
     for future in as_completed(futures):
         if future.cancelled():
             continue
         if (error := future.exception()) is None:
-            found = future.result()
-            if isinstance(found, _Wrong):
-                wrong.append(found)
-            else:
-                answered = True
-                yield found
+            yield future.result()
         elif failure is None:
             failure = error
             for other in futures:
                 other.cancel()
     if failure is not None:
         raise failure
-    if wrong and not answered:
-        raise wrong[0].error
-    for refused in wrong:
-        _LOG.warning("no response: %s", refused.error)
-        yield refused.row
 
 
 def read_choice(data: bytes) -> tuple[str, Literal["stop", "length"]]:

@@ -6,6 +6,7 @@ Leaves out what needs a model's probabilities: KL, rewards, capability, the prob
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ...prompts.errors import InputError
 from ...prompts.files import sha256_bytes, to_json
@@ -57,7 +58,13 @@ class ReplayModel:
 
     def generate(self, prompts: Sequence[Prompt], decoding: Decoding, *, adapter: str | None, seed: int) -> Iterator[Generated]:
         """The recorded responses; empty ones where there are none."""
-        for index, prompt in enumerate(prompts):
-            said = self._said.get(prompt, {})
-            for sample in range(decoding.samples):
-                yield Generated(index, sample, said.get(sample, ""), "replay")
+        wanted = [(prompt, sample) for prompt in prompts for sample in range(decoding.samples)]
+        for row in self.answer_each(wanted, decoding, adapter=adapter, seed=seed):
+            yield replace(row, index=row.index // decoding.samples)
+
+    def answer_each(
+        self, wanted: Sequence[tuple[Prompt, int]], decoding: Decoding, *, adapter: str | None, seed: int
+    ) -> Iterator[Generated]:
+        """As in `AnswersEach`."""
+        for index, (prompt, sample) in enumerate(wanted):
+            yield Generated(index, sample, self._said.get(prompt, {}).get(sample, ""), "replay")

@@ -1,8 +1,8 @@
 """Stage 1: prompts -> generations.jsonl, in groups that the plan alone determines.
 
 Floating point makes a batch's composition visible in the last bits, and a near tie can turn on them. So a group of which anything is
-missing is asked for again as a whole, in the batches of the first time; rows that are there are kept. A server computes no batches of
-ours, and is asked for what is missing alone.
+missing is asked for again as a whole, in the batches of the first time; rows that are there are kept. A model that computes no batches
+of ours (`AnswersEach`: a server, a recording) is asked for what is missing alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...prompts.errors import InfrastructureError
+from ..models.base import AnswersEach, Generated
 from ..plan import Ask
 from ..store import generation_journal, refuse_changed
 from ..types import Generation
@@ -33,7 +34,7 @@ def generate(job: Job) -> list[Generation]:
         for number, group in enumerate(_groups(job.plan)):
             missing = [ask for ask in group if ask.key not in journal.rows]
             if job.shard.takes(number) and missing:
-                for row in _responses(job, missing if getattr(job.model, "separate", False) else group):
+                for row in _missing(job, missing) if isinstance(job.model, AnswersEach) else _responses(job, group):
                     journal.append(row)
                     job.progress("generate", len(journal.rows), len(job.plan))
     journal.gather()
@@ -51,6 +52,13 @@ def _groups(plan: Sequence[Ask]) -> Iterator[list[Ask]]:
             yield asks[start : start + GROUP * decoding.samples]
 
 
+def _missing(job: Job, asks: Sequence[Ask]) -> Iterator[Generation]:
+    """Of a model that answers each request apart."""
+    wanted = [(ask.prompt, ask.sample) for ask in asks]
+    for row in job.model.answer_each(wanted, asks[0].decoding, adapter=job.adapter, seed=job.config.seed):
+        yield _generation(asks[row.index], row)
+
+
 def _responses(job: Job, asks: Sequence[Ask]) -> Iterator[Generation]:
     prompts = list({(ask.suite, ask.prompt.id): ask for ask in asks}.values())
     wanted = {(ask.suite, ask.prompt.id, ask.sample): ask for ask in asks}
@@ -59,9 +67,13 @@ def _responses(job: Job, asks: Sequence[Ask]) -> Iterator[Generation]:
         first = prompts[row.index]
         ask = wanted.get((first.suite, first.prompt.id, row.sample))
         if ask is not None:
-            tokens = tuple(row.prompt_tokens), tuple(row.response_tokens)
-            _refuse_doubled(ask, tokens[0])
-            yield Generation(ask.key, ask.suite, ask.prompt.id, ask.decoding.name, row.sample, row.text, row.finish_reason, *tokens)
+            yield _generation(ask, row)
+
+
+def _generation(ask: Ask, row: Generated) -> Generation:
+    tokens = tuple(row.prompt_tokens), tuple(row.response_tokens)
+    _refuse_doubled(ask, tokens[0])
+    return Generation(ask.key, ask.suite, ask.prompt.id, ask.decoding.name, row.sample, row.text, row.finish_reason, *tokens)
 
 
 def _refuse_doubled(ask: Ask, tokens: Sequence[int]) -> None:

@@ -23,6 +23,12 @@ def _error(source: str, *overrides: str) -> str:
     return str(caught.value)
 
 
+def test_how_servers_are_asked_is_set_in_a_profile_and_is_no_part_of_what_a_resume_compares() -> None:
+    usual, patient = load_config("tiny"), load_config("tiny", ["server.timeout=30", "server.requests=2"])
+    assert (patient.server.timeout, patient.server.requests) == (30, 2)
+    assert patient.model_dump() == usual.model_dump()
+
+
 def test_every_profile_that_ships_loads() -> None:
     assert {"mistral-7b", "mistral-7b-qlora", "tiny"} <= set(profile_names())
     assert [load_config(name).profile for name in profile_names()] == profile_names()

@@ -95,7 +95,33 @@ def test_lasting_troubles_end_at_once(server, status):
     server.answers = [(status, b"")]
     with pytest.raises(InfrastructureError, match=str(status)):
         ask(server)
-    assert len(server.seen) == 1
+    assert len(server.seen) == (2 if status == 400 else 1)  # after a 400 a plain question is asked, too
+
+
+def test_a_question_that_the_server_takes_for_wrong_has_no_verdict(server):
+    server.answers = [(400, b'{"error": "too long"}'), GOOD]
+    ruling, _ = ask(server)
+    assert ruling.outcome == "invalid"
+    assert 'HTTP 400: \'{"error": "too long"}\'' in ruling.explanation
+
+
+def test_our_key_is_not_repeated(server, monkeypatch):
+    monkeypatch.setenv(KEY, "secret")
+    server.answers = [(404, b'{"error": "no model for secret"}')]
+    with pytest.raises(InfrastructureError, match=r"no model for \[key\]"):
+        ask(server)
+
+
+def test_a_reasoning_model_gets_room_where_its_name_asks_for_it(server):
+    usual, roomy = (get_judge(f"openai:m@{server.url}{room}") for room in ("", "#tokens=2048"))
+    assert judge_id(roomy) == f"{judge_id(usual)}.t2048"
+    assert roomy.url == usual.url
+    for judge in (usual, roomy):
+        judge.judge(ASKED, "Sure.", "stop")
+    assert [body["max_tokens"] for _, _, body in server.seen] == [20, 2048]
+    for wrong in ("#2048", "#tokens=0", "#tokens=many", "#"):
+        with pytest.raises(InputError, match="no setting"):
+            get_judge(f"openai:m@{server.url}{wrong}")
 
 
 def test_tries_are_bounded(server):

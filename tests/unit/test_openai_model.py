@@ -51,7 +51,7 @@ def server():
 
 
 def model(server, requests=16, **limits):
-    return OpenAIModel("m", server.url, Limits(**{"timeout": 20.0, "deadline": 60.0, **limits}), lambda _: None, requests)
+    return OpenAIModel("m", server.url, Limits(**{"timeout": 20.0, "deadline": 60.0, "requests": requests, **limits}), lambda _: None)
 
 
 def prompts(n):
@@ -104,9 +104,27 @@ def test_one_request_that_the_server_takes_for_wrong_has_no_response_and_costs_n
     assert [row.text for row in sorted(found, key=lambda row: row.index)] == ["", "said question 1", "said question 2"]
     assert "prompt 'p0': model server" in caplog.text
     assert 'HTTP 400: \'{"choices"' in caplog.text
-    server.statuses = [422] * 3
-    with pytest.raises(InfrastructureError, match=r"prompt 'p\d': model server .*HTTP 422"):
+    server.statuses = [422] * 4  # the fourth is a plain request
+    with pytest.raises(InfrastructureError, match=r"(?s)prompt 'p\d': model server .*HTTP 422.*refuses any other request, too"):
         list(model(server).generate(prompts(3), GREEDY, adapter=None, seed=0))
+
+
+@pytest.mark.parametrize("status", [400, 402, 405, 413, 422, 451])
+def test_a_prompt_alone_in_its_group_is_given_up_when_a_plain_request_is_answered(server, status):
+    server.statuses = [status]
+    [row] = model(server).generate(prompts(1), GREEDY, adapter=None, seed=0)
+    assert (row.text, row.finish_reason) == ("", "stop")
+    assert [asked["messages"][0]["content"] for asked in server.asked] == ["question 0", "Hello"]
+    assert server.asked[1] == {**server.asked[0], "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def test_a_server_that_stops_working_costs_no_response(server):
+    """What was answered is kept, and what was refused then is no empty response: the next attempt asks for it."""
+    server.statuses = [200] * 2 + [400] * 9
+    rows = model(server, requests=1).generate(prompts(4), GREEDY, adapter=None, seed=0)
+    assert {next(rows).text, next(rows).text} == {"said question 0", "said question 1"}
+    with pytest.raises(InfrastructureError, match="refuses any other request"):
+        next(rows)
 
 
 def test_a_server_says_how_long_to_wait(server):
@@ -120,7 +138,7 @@ def test_requests_at_a_time_and_patience_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("TRUENORTH_SERVER_REQUESTS", "2")
     monkeypatch.setenv("TRUENORTH_SERVER_TIMEOUT", "30")
     made = OpenAIModel.from_argument("m@http://127.0.0.1:1/v1")
-    assert (made.requests, made.limits.timeout, made.limits.deadline) == (2, 30, 90)
+    assert (made.limits.requests, made.limits.timeout, made.limits.deadline) == (2, 30, 90)
     for wrong in ("0", "many", "inf", "-1"):
         monkeypatch.setenv("TRUENORTH_SERVER_REQUESTS", wrong)
         with pytest.raises(InputError, match=f"TRUENORTH_SERVER_REQUESTS is '{wrong}'"):
@@ -134,6 +152,30 @@ def test_prompts_that_hold_a_template_are_refused_for_a_server_too(server, tmp_p
     command = ["eval", "--model", f"openai:m@{server.url}", "--suite", str(tmp_path / "mine.jsonl"), "--out", str(tmp_path / "run")]
     assert main(command) == (4 if marked == 4 else 0)
     assert ("4 of 5 prompts of 'mine' hold the chat template already" in capsys.readouterr().err) == (marked == 4)
+
+
+def test_a_few_prompts_that_hold_a_template_are_told(server, tmp_path, caplog):
+    rows = [{"id": f"q{i}", "prompt": f"{'[INST] ' * (i == 3)}question {i}", "expected": "comply"} for i in range(5)]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = ["eval", "--model", f"openai:m@{server.url}", "--suite", str(tmp_path / "mine.jsonl"), "--out", str(tmp_path / "run")]
+    assert main(command) == 0
+    assert "1 of 5 prompts of 'mine' hold the chat template already, e.g. 'q3'" in caplog.text
+
+
+def test_only_the_samples_that_are_missing_are_asked_for_again(server, tmp_path):
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps({"prompt": f"q{i}", "expected": "comply"}) + "\n" for i in range(4)))
+    out = str(tmp_path / "run")
+    command = ["eval", "--model", f"openai:m@{server.url}", "--suite", str(tmp_path / "mine.jsonl"), "--out", out]
+    command += ["--decoding", "t1.0", "--samples", "3"]
+    server.statuses = [200] * 6 + [403] * 99
+    assert main([*command, "--server-requests", "1"]) == 3
+    asked = {(a["messages"][-1]["content"], a.get("seed")) for a in server.asked[:6]}
+    server.statuses = []
+    server.asked.clear()
+    assert main(command) == 0
+    again = [(a["messages"][-1]["content"], a.get("seed")) for a in server.asked]
+    assert len(again) == len(set(again)) == 4 * 3 + 1 - 6
+    assert not asked & set(again)
 
 
 def test_a_deadline_ends_the_tries(server):

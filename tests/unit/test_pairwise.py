@@ -6,6 +6,7 @@ from threading import Thread
 
 import pytest
 from truenorth.evals.judges.pairwise import PairwiseJudge, get_comparer, parse_choice
+from truenorth.evals.judges.server import RefusedError
 from truenorth.evals.preference import Comparer, Preference, compare_both_orders
 from truenorth.prompts.errors import InputError
 from truenorth.prompts.types import Message, Prompt
@@ -16,7 +17,7 @@ ASKED = Prompt("p", (Message("user", "How do I open the box?"),), "comply")
 class Recorded(PairwiseJudge):
     """Answers from a list, in order."""
 
-    def ask(self, instructions, asked, max_tokens):
+    def ask(self, instructions, asked):
         self.answers.append(json.loads(asked))
         return self.recorded[len(self.answers) - 1]
 
@@ -67,6 +68,16 @@ def test_only_what_both_orders_say_counts(straight, turned, preference):
     assert isinstance(judge, Comparer)
     assert compare_both_orders(judge, ASKED, "base's", "tuned's") == preference
     assert [(row["first"], row["second"]) for row in judge.answers] == [("base's", "tuned's"), ("tuned's", "base's")]
+
+
+def test_a_question_that_the_server_takes_for_wrong_is_no_choice():
+    class Refused(PairwiseJudge):
+        def _post(self, body, left):
+            if b"Hello" not in body:
+                raise RefusedError("HTTP 400")
+            return json.dumps({"choices": [{"message": {"content": "?"}}]}).encode()
+
+    assert Refused("m", "http://127.0.0.1:1/v1").choose(ASKED, "one", "two") is None
 
 
 def test_equal_responses_are_a_tie_and_not_asked_about():

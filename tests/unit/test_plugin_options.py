@@ -32,6 +32,8 @@ def test_how_it_was_measured(align):
     assert run.judge.startswith("classifier@")
     assert run.model.adapter == "ppo"
     assert os.environ["HF_HUB_OFFLINE"] == "1"
+    server = align._session.subject.config.server
+    assert (server.requests, server.timeout) == (3, 44)
 
 def test_the_models_that_the_fixtures_give(align_model, align_baseline, align_reward_model):
     assert align_model.name == "fake"
@@ -62,6 +64,8 @@ OPTIONS = {
     "max-new-tokens": "33",
     "seed": "7",
     "report": "out",
+    "server-requests": "3",
+    "server-timeout": "44",
 }
 ELSEWHERE = {"model", "baseline", "inconclusive", "save", "reason", "compare", "compare-fail"}
 """Run in test_plugin_xdist.py, with workers and without."""
